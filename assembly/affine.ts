@@ -1,0 +1,201 @@
+/**
+ * y = (x − center)·scale + shift, with coefficients for each row or each column, and standardized rows with a weight and
+ * bias for each element.
+ *
+ * Shapes: x, y [rows, n]. Row coefficients have `period` entries, row r takes entry (first + r) mod period; column
+ *   coefficients have one a column. y may be x.
+ * Error: three roundings. `center` is the mean rounded to T; its remainder belongs in `shift`, so that x − center is
+ *   nearly exact however large the mean is against the deviation. NaN stays in its element.
+ */
+import { map } from "./loops";
+import { v } from "./vec";
+
+@final
+@unmanaged
+class Affine {
+  @inline
+  at<T>(x: usize, u: usize, w: usize, b: usize, center: v128, scale: v128, shift: v128, k3: v128): v128 {
+    return v.mulAdd<T>(v.sub<T>(v.load(x), center), scale, shift);
+  }
+}
+
+/** ((x − center)·scale + shift)·w[i] */
+@final
+@unmanaged
+class AffineWeight {
+  @inline
+  at<T>(x: usize, u: usize, w: usize, b: usize, center: v128, scale: v128, shift: v128, k3: v128): v128 {
+    return v.mul<T>(v.mulAdd<T>(v.sub<T>(v.load(x), center), scale, shift), v.load(w));
+  }
+}
+
+/** ((x − center)·scale + shift)·w[i] + b[i] */
+@final
+@unmanaged
+class AffineWeightBias {
+  @inline
+  at<T>(x: usize, u: usize, w: usize, b: usize, center: v128, scale: v128, shift: v128, k3: v128): v128 {
+    return v.mulAdd<T>(v.mulAdd<T>(v.sub<T>(v.load(x), center), scale, shift), v.load(w), v.load(b));
+  }
+}
+
+/** (x − u[i])·w[i] + b[i] */
+@final
+@unmanaged
+class AffineColumns {
+  @inline
+  at<T>(x: usize, u: usize, w: usize, b: usize, k0: v128, k1: v128, k2: v128, k3: v128): v128 {
+    return v.mulAdd<T>(v.sub<T>(v.load(x), v.load(u)), v.load(w), v.load(b));
+  }
+}
+
+function rowAffine<T>(
+  y: usize,
+  x: usize,
+  center: usize,
+  scale: usize,
+  shift: usize,
+  rows: i32,
+  n: i32,
+  first: i32,
+  period: i32,
+): void {
+  const bytes = <usize>n * sizeof<T>();
+  let i = first % period;
+  for (let r = 0; r < rows; r++) {
+    const at = <usize>i * sizeof<T>();
+    const k0 = v.loadSplat<T>(center + at);
+    const k1 = v.loadSplat<T>(scale + at);
+    const k2 = v.loadSplat<T>(shift + at);
+    map<T, Affine>(y, x, 0, 0, 0, n, k0, k1, k2, k0);
+    x += bytes;
+    y += bytes;
+    if (++i == period) i = 0;
+  }
+}
+
+function colAffine<T>(y: usize, x: usize, center: usize, scale: usize, shift: usize, rows: i32, cols: i32): void {
+  const bytes = <usize>cols * sizeof<T>();
+  const none = v.zero();
+  for (let r = 0; r < rows; r++) {
+    map<T, AffineColumns>(y, x, center, scale, shift, cols, none, none, none, none);
+    x += bytes;
+    y += bytes;
+  }
+}
+
+/**
+ * y = (x − mean)·rstd·w + b over one run; w and b may be 0 (absent; no b without w). The f64 remainder of the mean goes
+ * into the shift.
+ */
+export function runStandardize<T>(y: usize, x: usize, w: usize, b: usize, n: i32, mean: f64, rstd: f64): void {
+  const center = <T>mean;
+  const k0 = v.splat<T>(center);
+  const k1 = v.splat<T>(<T>rstd);
+  const k2 = v.splat<T>(<T>((<f64>center - mean) * rstd));
+  if (b) map<T, AffineWeightBias>(y, x, 0, w, b, n, k0, k1, k2, k0);
+  else if (w) map<T, AffineWeight>(y, x, 0, w, 0, n, k0, k1, k2, k0);
+  else map<T, Affine>(y, x, 0, 0, 0, n, k0, k1, k2, k0);
+}
+
+/** y = (x − mean[r])·rstd[r]·w[p, i] + b[p, i], p = (first + r) mod period; mean and rstd f64. */
+function rowStandardize<T>(
+  y: usize,
+  x: usize,
+  w: usize,
+  b: usize,
+  mean: usize,
+  rstd: usize,
+  rows: i32,
+  n: i32,
+  first: i32,
+  period: i32,
+): void {
+  const bytes = <usize>n * sizeof<T>();
+  let i = first % period;
+  for (let r = 0; r < rows; r++) {
+    const at = (<usize>r) << 3;
+    const skip = <usize>i * bytes;
+    runStandardize<T>(y, x, w ? w + skip : 0, b ? b + skip : 0, n, load<f64>(mean + at), load<f64>(rstd + at));
+    x += bytes;
+    y += bytes;
+    if (++i == period) i = 0;
+  }
+}
+
+export function rowAffine_f32(
+  y: usize,
+  x: usize,
+  center: usize,
+  scale: usize,
+  shift: usize,
+  rows: i32,
+  n: i32,
+  first: i32,
+  period: i32,
+): void {
+  rowAffine<f32>(y, x, center, scale, shift, rows, n, first, period);
+}
+export function rowAffine_f64(
+  y: usize,
+  x: usize,
+  center: usize,
+  scale: usize,
+  shift: usize,
+  rows: i32,
+  n: i32,
+  first: i32,
+  period: i32,
+): void {
+  rowAffine<f64>(y, x, center, scale, shift, rows, n, first, period);
+}
+export function colAffine_f32(
+  y: usize,
+  x: usize,
+  center: usize,
+  scale: usize,
+  shift: usize,
+  rows: i32,
+  cols: i32,
+): void {
+  colAffine<f32>(y, x, center, scale, shift, rows, cols);
+}
+export function colAffine_f64(
+  y: usize,
+  x: usize,
+  center: usize,
+  scale: usize,
+  shift: usize,
+  rows: i32,
+  cols: i32,
+): void {
+  colAffine<f64>(y, x, center, scale, shift, rows, cols);
+}
+export function rowStandardize_f32(
+  y: usize,
+  x: usize,
+  w: usize,
+  b: usize,
+  mean: usize,
+  rstd: usize,
+  rows: i32,
+  n: i32,
+  first: i32,
+  period: i32,
+): void {
+  rowStandardize<f32>(y, x, w, b, mean, rstd, rows, n, first, period);
+}
+export function rowStandardize_f64(
+  y: usize,
+  x: usize,
+  w: usize,
+  b: usize,
+  mean: usize,
+  rstd: usize,
+  rows: i32,
+  n: i32,
+  first: i32,
+  period: i32,
+): void {
+  rowStandardize<f64>(y, x, w, b, mean, rstd, rows, n, first, period);
+}

@@ -1,0 +1,151 @@
+/**
+ * Least and greatest element of each column, and the norms of each row.
+ *
+ * Shapes: x [rows, cols]; low and high have one element of T a column and are merged into (the caller starts them at
+ *   +Infinity and −Infinity). Row norms are f64, one a row.
+ * Error: extrema are exact, NaN is passed over; a column of NaN alone keeps what it had. Norms: a few ulps.
+ */
+import { map, reduce } from "./loops";
+import { rowBlock_f32, rowBlock_f64 } from "./moments";
+import { v } from "./vec";
+
+/** The smaller of x and u, and the larger. A NaN in x leaves u. */
+@final
+@unmanaged
+class Smaller {
+  @inline
+  at<T>(x: usize, u: usize, w: usize, b: usize, k0: v128, k1: v128, k2: v128, k3: v128): v128 {
+    return v.minPassingNaN<T>(v.load(u), v.load(x));
+  }
+}
+
+@final
+@unmanaged
+class Larger {
+  @inline
+  at<T>(x: usize, u: usize, w: usize, b: usize, k0: v128, k1: v128, k2: v128, k3: v128): v128 {
+    return v.maxPassingNaN<T>(v.load(u), v.load(x));
+  }
+}
+
+@final
+@unmanaged
+class Magnitude {
+  @inline
+  first<T>(x: usize, u: usize, w: usize, k: v128): v128 {
+    return v.abs<T>(v.load(x));
+  }
+}
+
+/** (x·k)² */
+@final
+@unmanaged
+class ScaledSquare {
+  @inline
+  first<T>(x: usize, u: usize, w: usize, k: v128): v128 {
+    const a = v.mul<T>(v.load(x), k);
+    return v.mul<T>(a, a);
+  }
+}
+
+function colMinMax<T>(low: usize, high: usize, x: usize, rows: i32, cols: i32): void {
+  const bytes = <usize>cols * sizeof<T>();
+  const none = v.zero();
+  for (let r = 0; r < rows; r++) {
+    map<T, Smaller>(low, x, low, 0, 0, cols, none, none, none, none);
+    map<T, Larger>(high, x, high, 0, 0, cols, none, none, none, none);
+    x += bytes;
+  }
+}
+
+/** Greatest |x| of a run; NaN if any is NaN. */
+function runMaxAbs<T>(x: usize, n: i32): T {
+  let a = v.zero();
+  const end = x + v.wholeBytes<T>(n);
+  for (; x < end; x += 16) a = v.max<T>(a, v.abs<T>(v.load(x)));
+  const rest = n & (v.lanes<T>() - 1);
+  if (rest) a = v.max<T>(a, v.abs<T>(v.loadHead<T>(x, rest, v.zero())));
+  return v.maxLane<T>(a);
+}
+
+function rowMaxAbs<T>(norm: usize, x: usize, rows: i32, n: i32): void {
+  for (let r = 0; r < rows; r++) {
+    store<f64>(norm + ((<usize>r) << 3), <f64>runMaxAbs<T>(x, n));
+    x += <usize>n * sizeof<T>();
+  }
+}
+
+/** Σ P.first over a run of any length, block by block. */
+function runSum<T, P>(x: usize, n: i32, k: v128): f64 {
+  const block = sizeof<T>() == 4 ? rowBlock_f32() : rowBlock_f64();
+  let sum: f64 = 0;
+  while (n > 0) {
+    const size = n < block ? n : block;
+    sum += reduce<T, P>(x, 0, 0, size, k);
+    x += <usize>size * sizeof<T>();
+    n -= size;
+  }
+  return sum;
+}
+
+function rowNorm1<T>(norm: usize, x: usize, rows: i32, n: i32): void {
+  for (let r = 0; r < rows; r++) {
+    store<f64>(norm + ((<usize>r) << 3), runSum<T, Magnitude>(x, n, v.zero()));
+    x += <usize>n * sizeof<T>();
+  }
+}
+
+/**
+ * √Σx² of each row. Where the squares leave the range that T holds well, the row is read again scaled by a power of two
+ * near its largest element, which costs no rounding.
+ */
+function rowNorm2<T>(norm: usize, x: usize, rows: i32, n: i32): void {
+  const tiny: f64 = sizeof<T>() == 4 ? 1e-30 : 1e-280;
+  for (let r = 0; r < rows; r++) {
+    let sum = runSum<T, ScaledSquare>(x, n, v.splat<T>(1));
+    let unit: f64 = 1;
+    if (!(sum < Infinity && sum > tiny)) {
+      const largest = <f64>runMaxAbs<T>(x, n);
+      if (largest > 0 && largest < Infinity) {
+        unit = powerBelow<T>(largest);
+        sum = runSum<T, ScaledSquare>(x, n, v.splat<T>(<T>(1 / unit)));
+      }
+    }
+    store<f64>(norm + ((<usize>r) << 3), unit * sqrt<f64>(sum));
+    x += <usize>n * sizeof<T>();
+  }
+}
+
+/** A power of two not far above or below `a` whose inverse is a normal number of T. */
+function powerBelow<T>(a: f64): f64 {
+  const limit: f64 = sizeof<T>() == 4 ? 126 : 1022;
+  let exponent = <f64>(<i64>(reinterpret<u64>(a) >> 52) - 1023);
+  if (exponent > limit) exponent = limit;
+  if (exponent < -limit) exponent = -limit;
+  return reinterpret<f64>((<u64>(<i64>exponent + 1023)) << 52);
+}
+
+export function colMinMax_f32(low: usize, high: usize, x: usize, rows: i32, cols: i32): void {
+  colMinMax<f32>(low, high, x, rows, cols);
+}
+export function colMinMax_f64(low: usize, high: usize, x: usize, rows: i32, cols: i32): void {
+  colMinMax<f64>(low, high, x, rows, cols);
+}
+export function rowMaxAbs_f32(norm: usize, x: usize, rows: i32, n: i32): void {
+  rowMaxAbs<f32>(norm, x, rows, n);
+}
+export function rowMaxAbs_f64(norm: usize, x: usize, rows: i32, n: i32): void {
+  rowMaxAbs<f64>(norm, x, rows, n);
+}
+export function rowNorm1_f32(norm: usize, x: usize, rows: i32, n: i32): void {
+  rowNorm1<f32>(norm, x, rows, n);
+}
+export function rowNorm1_f64(norm: usize, x: usize, rows: i32, n: i32): void {
+  rowNorm1<f64>(norm, x, rows, n);
+}
+export function rowNorm2_f32(norm: usize, x: usize, rows: i32, n: i32): void {
+  rowNorm2<f32>(norm, x, rows, n);
+}
+export function rowNorm2_f64(norm: usize, x: usize, rows: i32, n: i32): void {
+  rowNorm2<f64>(norm, x, rows, n);
+}

@@ -1,0 +1,662 @@
+/**
+ * The two sums that every gradient of a normalization needs, Σg and Σg·(x − center), the affine that uses them,
+ * dx = a·g + b·(x − center) + c, and the gradients of elementwise weights and biases. g = dy, or dy·w for an elementwise w.
+ *
+ * Shapes: dx, dy, x [rows, n]; coefficients as in affine.ts. Sums are f64 and are added to: the caller clears them.
+ *   dx may be dy or x.
+ * Error: sums in lanes over the blocks of moments.ts, merged in f64, so a few ulps of Σ|term|; dx four roundings.
+ * Source: S. Ioffe, C. Szegedy, "Batch Normalization", 2015, section 3, rearranged into sums and an affine.
+ */
+import { map, reducePair, secondSum } from "./loops";
+import { COL_BLOCK_ROWS, COL_TILE, rowBlock_f32, rowBlock_f64 } from "./moments";
+import { v } from "./vec";
+
+/** g = dy and g·(x − k). */
+@final
+@unmanaged
+class Gradient {
+  @inline
+  first<T>(x: usize, dy: usize, w: usize, k: v128): v128 {
+    return v.load(dy);
+  }
+
+  @inline
+  second<T>(g: v128, x: usize, dy: usize, w: usize, k: v128): v128 {
+    return v.mul<T>(g, v.sub<T>(v.load(x), k));
+  }
+}
+
+/** g = dy·w and g·(x − k). */
+@final
+@unmanaged
+class WeightedGradient {
+  @inline
+  first<T>(x: usize, dy: usize, w: usize, k: v128): v128 {
+    return v.mul<T>(v.load(dy), v.load(w));
+  }
+
+  @inline
+  second<T>(g: v128, x: usize, dy: usize, w: usize, k: v128): v128 {
+    return v.mul<T>(g, v.sub<T>(v.load(x), k));
+  }
+}
+
+/** a·dy + b·(x − center) + c */
+@final
+@unmanaged
+class GradientAffine {
+  @inline
+  at<T>(x: usize, dy: usize, w: usize, unused: usize, center: v128, a: v128, b: v128, c: v128): v128 {
+    return v.add<T>(v.mul<T>(a, v.load(dy)), v.mulAdd<T>(b, v.sub<T>(v.load(x), center), c));
+  }
+}
+
+/** a·dy·w + b·(x − center) + c */
+@final
+@unmanaged
+class WeightedGradientAffine {
+  @inline
+  at<T>(x: usize, dy: usize, w: usize, unused: usize, center: v128, a: v128, b: v128, c: v128): v128 {
+    return v.add<T>(v.mul<T>(a, v.mul<T>(v.load(dy), v.load(w))), v.mulAdd<T>(b, v.sub<T>(v.load(x), center), c));
+  }
+}
+
+/** GradientAffine with the coefficients of each column. */
+abstract class GradientColumns {
+  @inline
+  static at<T>(dy: usize, x: usize, center: usize, a: usize, b: usize, c: usize): v128 {
+    const d = v.sub<T>(v.load(x), v.load(center));
+    return v.add<T>(v.mul<T>(v.load(a), v.load(dy)), v.mulAdd<T>(v.load(b), d, v.load(c)));
+  }
+}
+
+/** Σg of one run, returned, and Σg·(x − center), left in `runSecond`; w may be 0. */
+export let runSecond: f64 = 0;
+export function runGradSums<T>(dy: usize, x: usize, w: usize, n: i32, center: T): f64 {
+  const block = sizeof<T>() == 4 ? rowBlock_f32() : rowBlock_f64();
+  const k = v.splat<T>(center);
+  let first: f64 = 0;
+  let second: f64 = 0;
+  while (n > 0) {
+    const size = n < block ? n : block;
+    first += w ? reducePair<T, WeightedGradient>(x, dy, w, size, k) : reducePair<T, Gradient>(x, dy, 0, size, k);
+    second += secondSum;
+    const bytes = <usize>size * sizeof<T>();
+    x += bytes;
+    dy += bytes;
+    if (w) w += bytes;
+    n -= size;
+  }
+  runSecond = second;
+  return first;
+}
+
+function rowGradSums<T>(
+  sumG: usize,
+  sumGD: usize,
+  dy: usize,
+  x: usize,
+  center: usize,
+  rows: i32,
+  n: i32,
+  first: i32,
+  period: i32,
+): void {
+  const bytes = <usize>n * sizeof<T>();
+  let i = first % period;
+  for (let r = 0; r < rows; r++) {
+    const at = (<usize>r) << 3;
+    const sum = runGradSums<T>(dy, x, 0, n, load<T>(center + <usize>i * sizeof<T>()));
+    store<f64>(sumG + at, load<f64>(sumG + at) + sum);
+    store<f64>(sumGD + at, load<f64>(sumGD + at) + runSecond);
+    x += bytes;
+    dy += bytes;
+    if (++i == period) i = 0;
+  }
+}
+
+function rowGradAffine<T>(
+  dx: usize,
+  dy: usize,
+  x: usize,
+  center: usize,
+  a: usize,
+  b: usize,
+  c: usize,
+  rows: i32,
+  n: i32,
+  first: i32,
+  period: i32,
+): void {
+  const bytes = <usize>n * sizeof<T>();
+  let i = first % period;
+  for (let r = 0; r < rows; r++) {
+    const at = <usize>i * sizeof<T>();
+    const k0 = v.loadSplat<T>(center + at);
+    const k1 = v.loadSplat<T>(a + at);
+    const k2 = v.loadSplat<T>(b + at);
+    const k3 = v.loadSplat<T>(c + at);
+    map<T, GradientAffine>(dx, x, dy, 0, 0, n, k0, k1, k2, k3);
+    x += bytes;
+    dy += bytes;
+    dx += bytes;
+    if (++i == period) i = 0;
+  }
+}
+
+/** s[j] += Σ dy and q[j] += Σ dy·(x − c[j]) over two rows (or one, with x2 = 0). */
+function colGradAdd2<T>(s: usize, q: usize, c: usize, dy: usize, x: usize, stride: usize, width: i32): void {
+  const end = s + <usize>width * sizeof<T>();
+  for (; s < end; s += 16, q += 16, c += 16, x += 16, dy += 16) {
+    const k = v.load(c);
+    const g0 = v.load(dy);
+    const g1 = v.load(dy + stride);
+    const t0 = v.mul<T>(g0, v.sub<T>(v.load(x), k));
+    const t1 = v.mul<T>(g1, v.sub<T>(v.load(x + stride), k));
+    v.store(s, v.add<T>(v.load(s), v.add<T>(g0, g1)));
+    v.store(q, v.add<T>(v.load(q), v.add<T>(t0, t1)));
+  }
+}
+
+function colGradAdd1<T>(s: usize, q: usize, c: usize, dy: usize, x: usize, width: i32): void {
+  const end = s + <usize>width * sizeof<T>();
+  for (; s < end; s += 16, q += 16, c += 16, x += 16, dy += 16) {
+    const g = v.load(dy);
+    v.store(s, v.add<T>(v.load(s), g));
+    v.store(q, v.mulAdd<T>(g, v.sub<T>(v.load(x), v.load(c)), v.load(q)));
+  }
+}
+
+/** sum[j] += s[j], in f64. */
+function addWide<T>(sum: usize, s: usize, width: i32): void {
+  for (let j: usize = 0; j < <usize>width; j++) {
+    store<f64>(sum + (j << 3), load<f64>(sum + (j << 3)) + <f64>load<T>(s + j * sizeof<T>()));
+  }
+}
+
+function colGradSums<T>(
+  sumG: usize,
+  sumGD: usize,
+  dy: usize,
+  x: usize,
+  center: usize,
+  rows: i32,
+  cols: i32,
+  scratch: usize,
+): void {
+  const stride = <usize>cols * sizeof<T>();
+  const s = scratch;
+  const q = scratch + <usize>COL_TILE * 8;
+  for (let r = 0; r < rows; r += COL_BLOCK_ROWS) {
+    const height = rows - r < COL_BLOCK_ROWS ? rows - r : COL_BLOCK_ROWS;
+    for (let j = 0; j < cols; j += COL_TILE) {
+      const width = cols - j < COL_TILE ? cols - j : COL_TILE;
+      const skip = <usize>j * sizeof<T>();
+      const c = center + skip;
+      memory.fill(s, 0, <usize>((width + 3) & ~3) * sizeof<T>());
+      memory.fill(q, 0, <usize>((width + 3) & ~3) * sizeof<T>());
+      let i = 0;
+      for (; i + 2 <= height; i += 2) {
+        const at = <usize>i * stride + skip;
+        colGradAdd2<T>(s, q, c, dy + at, x + at, stride, width);
+      }
+      if (i < height) {
+        const at = <usize>i * stride + skip;
+        colGradAdd1<T>(s, q, c, dy + at, x + at, width);
+      }
+      addWide<T>(sumG + ((<usize>j) << 3), s, width);
+      addWide<T>(sumGD + ((<usize>j) << 3), q, width);
+    }
+    dy += <usize>height * stride;
+    x += <usize>height * stride;
+  }
+}
+
+function colGradAffineRow<T>(
+  dx: usize,
+  dy: usize,
+  x: usize,
+  center: usize,
+  a: usize,
+  b: usize,
+  c: usize,
+  cols: i32,
+): void {
+  const end = v.wholeBytes<T>(cols);
+  let i: usize = 0;
+  for (; i < end; i += 16) v.store(dx + i, GradientColumns.at<T>(dy + i, x + i, center + i, a + i, b + i, c + i));
+  const rest = cols & (v.lanes<T>() - 1);
+  if (rest) v.storeHead<T>(dx + i, GradientColumns.at<T>(dy + i, x + i, center + i, a + i, b + i, c + i), rest);
+}
+
+function colGradAffine<T>(
+  dx: usize,
+  dy: usize,
+  x: usize,
+  center: usize,
+  a: usize,
+  b: usize,
+  c: usize,
+  rows: i32,
+  cols: i32,
+): void {
+  const bytes = <usize>cols * sizeof<T>();
+  for (let r = 0; r < rows; r++) {
+    colGradAffineRow<T>(dx, dy, x, center, a, b, c, cols);
+    x += bytes;
+    dy += bytes;
+    dx += bytes;
+  }
+}
+
+/** Σdy·w and Σdy·w·(x − mean) of each row; f64, added to. `center` is what x − center was taken about. */
+function rowWeightedGradSums<T>(
+  sumG: usize,
+  sumGD: usize,
+  dy: usize,
+  x: usize,
+  w: usize,
+  mean: usize,
+  rows: i32,
+  n: i32,
+  first: i32,
+  period: i32,
+): void {
+  const bytes = <usize>n * sizeof<T>();
+  let i = first % period;
+  for (let r = 0; r < rows; r++) {
+    const at = (<usize>r) << 3;
+    const m = load<f64>(mean + at);
+    const center = <T>m;
+    const sum = runGradSums<T>(dy, x, w ? w + <usize>i * bytes : 0, n, center);
+    store<f64>(sumG + at, load<f64>(sumG + at) + sum);
+    store<f64>(sumGD + at, load<f64>(sumGD + at) + runSecond + (<f64>center - m) * sum);
+    x += bytes;
+    dy += bytes;
+    if (++i == period) i = 0;
+  }
+}
+
+/**
+ * dx = r·(g − Σg/N − (x − mean)·r²·Σg(x − mean)/N) of one run, g = dy·w, r = rstd, N = total; the gradient of
+ * (x − mean)·rstd through its own statistics. Uncentered (RMS): the term Σg/N falls away and mean is 0.
+ */
+export function runStandardizeGrad<T>(
+  dx: usize,
+  dy: usize,
+  x: usize,
+  w: usize,
+  n: i32,
+  mean: f64,
+  rstd: f64,
+  sumG: f64,
+  sumGD: f64,
+  total: f64,
+  centered: i32,
+): void {
+  const center = <T>mean;
+  const slope = -(rstd * rstd * rstd) * (sumGD / total);
+  const constant = (centered ? -rstd * (sumG / total) : 0) + slope * (<f64>center - mean);
+  const k0 = v.splat<T>(center);
+  const a = v.splat<T>(<T>rstd);
+  const b = v.splat<T>(<T>slope);
+  const c = v.splat<T>(<T>constant);
+  if (w) map<T, WeightedGradientAffine>(dx, x, dy, w, 0, n, k0, a, b, c);
+  else map<T, GradientAffine>(dx, x, dy, 0, 0, n, k0, a, b, c);
+}
+
+function rowStandardizeGrad<T>(
+  dx: usize,
+  dy: usize,
+  x: usize,
+  w: usize,
+  mean: usize,
+  rstd: usize,
+  sumG: usize,
+  sumGD: usize,
+  rows: i32,
+  n: i32,
+  first: i32,
+  period: i32,
+  total: f64,
+  centered: i32,
+): void {
+  const bytes = <usize>n * sizeof<T>();
+  let i = first % period;
+  for (let r = 0; r < rows; r++) {
+    const at = (<usize>r) << 3;
+    runStandardizeGrad<T>(
+      dx,
+      dy,
+      x,
+      w ? w + <usize>i * bytes : 0,
+      n,
+      load<f64>(mean + at),
+      load<f64>(rstd + at),
+      load<f64>(sumG + at),
+      load<f64>(sumGD + at),
+      total,
+      centered,
+    );
+    x += bytes;
+    dy += bytes;
+    dx += bytes;
+    if (++i == period) i = 0;
+  }
+}
+
+/** q[j] += Σ dy·x̂ and s[j] += Σ dy over two rows, x̂ = (x − c)·r + h with c, r, h of the row. */
+function colWeightGrad2<T>(
+  q: usize,
+  s: usize,
+  dy: usize,
+  x: usize,
+  stride: usize,
+  width: i32,
+  c0: v128,
+  r0: v128,
+  h0: v128,
+  c1: v128,
+  r1: v128,
+  h1: v128,
+): void {
+  const end = s + <usize>width * sizeof<T>();
+  for (; s < end; s += 16, q += 16, x += 16, dy += 16) {
+    const g0 = v.load(dy);
+    const g1 = v.load(dy + stride);
+    const t0 = v.mul<T>(g0, v.mulAdd<T>(v.sub<T>(v.load(x), c0), r0, h0));
+    const t1 = v.mul<T>(g1, v.mulAdd<T>(v.sub<T>(v.load(x + stride), c1), r1, h1));
+    v.store(s, v.add<T>(v.load(s), v.add<T>(g0, g1)));
+    v.store(q, v.add<T>(v.load(q), v.add<T>(t0, t1)));
+  }
+}
+
+function colWeightGrad1<T>(q: usize, s: usize, dy: usize, x: usize, width: i32, c0: v128, r0: v128, h0: v128): void {
+  const end = s + <usize>width * sizeof<T>();
+  for (; s < end; s += 16, q += 16, x += 16, dy += 16) {
+    const g = v.load(dy);
+    v.store(s, v.add<T>(v.load(s), g));
+    v.store(q, v.add<T>(v.load(q), v.mul<T>(g, v.mulAdd<T>(v.sub<T>(v.load(x), c0), r0, h0))));
+  }
+}
+
+function remainder<T>(mean: f64, rstd: f64): T {
+  return <T>((<f64>(<T>mean) - mean) * rstd);
+}
+
+/**
+ * dw[j] += Σ dy·(x − mean)·rstd and db[j] += Σ dy over the rows; mean and rstd are f64, one a row.
+ * Row r is at element r·stride of dy and x and at entry r·step of mean and rstd.
+ */
+function colWeightGrad<T>(
+  dw: usize,
+  db: usize,
+  dy: usize,
+  x: usize,
+  mean: usize,
+  rstd: usize,
+  rows: i32,
+  cols: i32,
+  stride: i32,
+  step: i32,
+  scratch: usize,
+): void {
+  const bytes = <usize>stride * sizeof<T>();
+  const statBytes = (<usize>step) << 3;
+  const s = scratch;
+  const q = scratch + <usize>COL_TILE * 8;
+  for (let r = 0; r < rows; r += COL_BLOCK_ROWS) {
+    const height = rows - r < COL_BLOCK_ROWS ? rows - r : COL_BLOCK_ROWS;
+    for (let j = 0; j < cols; j += COL_TILE) {
+      const width = cols - j < COL_TILE ? cols - j : COL_TILE;
+      memory.fill(s, 0, <usize>((width + 3) & ~3) * sizeof<T>());
+      memory.fill(q, 0, <usize>((width + 3) & ~3) * sizeof<T>());
+      let at = <usize>j * sizeof<T>();
+      let stat: usize = 0;
+      let i = 0;
+      for (; i + 2 <= height; i += 2) {
+        const m0 = load<f64>(mean + stat);
+        const r0 = load<f64>(rstd + stat);
+        const m1 = load<f64>(mean + stat + statBytes);
+        const r1 = load<f64>(rstd + stat + statBytes);
+        colWeightGrad2<T>(
+          q,
+          s,
+          dy + at,
+          x + at,
+          bytes,
+          width,
+          v.splat<T>(<T>m0),
+          v.splat<T>(<T>r0),
+          v.splat<T>(remainder<T>(m0, r0)),
+          v.splat<T>(<T>m1),
+          v.splat<T>(<T>r1),
+          v.splat<T>(remainder<T>(m1, r1)),
+        );
+        at += bytes << 1;
+        stat += statBytes << 1;
+      }
+      if (i < height) {
+        const m0 = load<f64>(mean + stat);
+        const r0 = load<f64>(rstd + stat);
+        colWeightGrad1<T>(
+          q,
+          s,
+          dy + at,
+          x + at,
+          width,
+          v.splat<T>(<T>m0),
+          v.splat<T>(<T>r0),
+          v.splat<T>(remainder<T>(m0, r0)),
+        );
+      }
+      addWide<T>(dw + ((<usize>j) << 3), q, width);
+      addWide<T>(db + ((<usize>j) << 3), s, width);
+    }
+    dy += <usize>height * bytes;
+    x += <usize>height * bytes;
+    mean += <usize>height * statBytes;
+    rstd += <usize>height * statBytes;
+  }
+}
+
+export function rowGradSums_f32(
+  sumG: usize,
+  sumGD: usize,
+  dy: usize,
+  x: usize,
+  center: usize,
+  rows: i32,
+  n: i32,
+  first: i32,
+  period: i32,
+): void {
+  rowGradSums<f32>(sumG, sumGD, dy, x, center, rows, n, first, period);
+}
+export function rowGradSums_f64(
+  sumG: usize,
+  sumGD: usize,
+  dy: usize,
+  x: usize,
+  center: usize,
+  rows: i32,
+  n: i32,
+  first: i32,
+  period: i32,
+): void {
+  rowGradSums<f64>(sumG, sumGD, dy, x, center, rows, n, first, period);
+}
+export function rowGradAffine_f32(
+  dx: usize,
+  dy: usize,
+  x: usize,
+  center: usize,
+  a: usize,
+  b: usize,
+  c: usize,
+  rows: i32,
+  n: i32,
+  first: i32,
+  period: i32,
+): void {
+  rowGradAffine<f32>(dx, dy, x, center, a, b, c, rows, n, first, period);
+}
+export function rowGradAffine_f64(
+  dx: usize,
+  dy: usize,
+  x: usize,
+  center: usize,
+  a: usize,
+  b: usize,
+  c: usize,
+  rows: i32,
+  n: i32,
+  first: i32,
+  period: i32,
+): void {
+  rowGradAffine<f64>(dx, dy, x, center, a, b, c, rows, n, first, period);
+}
+export function colGradSums_f32(
+  sumG: usize,
+  sumGD: usize,
+  dy: usize,
+  x: usize,
+  center: usize,
+  rows: i32,
+  cols: i32,
+  scratch: usize,
+): void {
+  colGradSums<f32>(sumG, sumGD, dy, x, center, rows, cols, scratch);
+}
+export function colGradSums_f64(
+  sumG: usize,
+  sumGD: usize,
+  dy: usize,
+  x: usize,
+  center: usize,
+  rows: i32,
+  cols: i32,
+  scratch: usize,
+): void {
+  colGradSums<f64>(sumG, sumGD, dy, x, center, rows, cols, scratch);
+}
+export function colGradAffine_f32(
+  dx: usize,
+  dy: usize,
+  x: usize,
+  center: usize,
+  a: usize,
+  b: usize,
+  c: usize,
+  rows: i32,
+  cols: i32,
+): void {
+  colGradAffine<f32>(dx, dy, x, center, a, b, c, rows, cols);
+}
+export function colGradAffine_f64(
+  dx: usize,
+  dy: usize,
+  x: usize,
+  center: usize,
+  a: usize,
+  b: usize,
+  c: usize,
+  rows: i32,
+  cols: i32,
+): void {
+  colGradAffine<f64>(dx, dy, x, center, a, b, c, rows, cols);
+}
+export function rowWeightedGradSums_f32(
+  sumG: usize,
+  sumGD: usize,
+  dy: usize,
+  x: usize,
+  w: usize,
+  mean: usize,
+  rows: i32,
+  n: i32,
+  first: i32,
+  period: i32,
+): void {
+  rowWeightedGradSums<f32>(sumG, sumGD, dy, x, w, mean, rows, n, first, period);
+}
+export function rowWeightedGradSums_f64(
+  sumG: usize,
+  sumGD: usize,
+  dy: usize,
+  x: usize,
+  w: usize,
+  mean: usize,
+  rows: i32,
+  n: i32,
+  first: i32,
+  period: i32,
+): void {
+  rowWeightedGradSums<f64>(sumG, sumGD, dy, x, w, mean, rows, n, first, period);
+}
+export function rowStandardizeGrad_f32(
+  dx: usize,
+  dy: usize,
+  x: usize,
+  w: usize,
+  mean: usize,
+  rstd: usize,
+  sumG: usize,
+  sumGD: usize,
+  rows: i32,
+  n: i32,
+  first: i32,
+  period: i32,
+  total: f64,
+  centered: i32,
+): void {
+  rowStandardizeGrad<f32>(dx, dy, x, w, mean, rstd, sumG, sumGD, rows, n, first, period, total, centered);
+}
+export function rowStandardizeGrad_f64(
+  dx: usize,
+  dy: usize,
+  x: usize,
+  w: usize,
+  mean: usize,
+  rstd: usize,
+  sumG: usize,
+  sumGD: usize,
+  rows: i32,
+  n: i32,
+  first: i32,
+  period: i32,
+  total: f64,
+  centered: i32,
+): void {
+  rowStandardizeGrad<f64>(dx, dy, x, w, mean, rstd, sumG, sumGD, rows, n, first, period, total, centered);
+}
+export function colWeightGrad_f32(
+  dw: usize,
+  db: usize,
+  dy: usize,
+  x: usize,
+  mean: usize,
+  rstd: usize,
+  rows: i32,
+  cols: i32,
+  stride: i32,
+  step: i32,
+  scratch: usize,
+): void {
+  colWeightGrad<f32>(dw, db, dy, x, mean, rstd, rows, cols, stride, step, scratch);
+}
+export function colWeightGrad_f64(
+  dw: usize,
+  db: usize,
+  dy: usize,
+  x: usize,
+  mean: usize,
+  rstd: usize,
+  rows: i32,
+  cols: i32,
+  stride: i32,
+  step: i32,
+  scratch: usize,
+): void {
+  colWeightGrad<f64>(dw, db, dy, x, mean, rstd, rows, cols, stride, step, scratch);
+}

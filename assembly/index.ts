@@ -1,0 +1,77 @@
+/**
+ * The kernels. A name is <row|col><Op>_<f32|f64>; arguments go outputs, inputs, counts in elements, scalars. `row` works
+ * along contiguous runs (rows of a matrix, planes of an image), `col` across them.
+ */
+export {
+  colAffine_f32,
+  colAffine_f64,
+  rowAffine_f32,
+  rowAffine_f64,
+  rowStandardize_f32,
+  rowStandardize_f64,
+} from "./affine";
+export {
+  colMinMax_f32,
+  colMinMax_f64,
+  rowMaxAbs_f32,
+  rowMaxAbs_f64,
+  rowNorm1_f32,
+  rowNorm1_f64,
+  rowNorm2_f32,
+  rowNorm2_f64,
+} from "./extrema";
+export {
+  rowNormalize_f32,
+  rowNormalize_f64,
+  rowNormalizeGrad_f32,
+  rowNormalizeGrad_f64,
+} from "./fused";
+export {
+  colGradAffine_f32,
+  colGradAffine_f64,
+  colGradSums_f32,
+  colGradSums_f64,
+  colWeightGrad_f32,
+  colWeightGrad_f64,
+  rowGradAffine_f32,
+  rowGradAffine_f64,
+  rowGradSums_f32,
+  rowGradSums_f64,
+  rowStandardizeGrad_f32,
+  rowStandardizeGrad_f64,
+  rowWeightedGradSums_f32,
+  rowWeightedGradSums_f64,
+} from "./gradient";
+export {
+  compactRows_f32,
+  compactRows_f64,
+  zeroRows_f32,
+  zeroRows_f64,
+} from "./masks";
+export {
+  matmul_f32,
+  matmul_f64,
+  matmulScratchBytes,
+} from "./matmul";
+export {
+  colBlockRows,
+  colMoments_f32,
+  colMoments_f64,
+  colMomentsWeighted_f32,
+  colMomentsWeighted_f64,
+  colMomentsWide_f32,
+  colMomentsWide_f64,
+  colScratchBytes,
+  mergeMoments,
+  rowBlock_f32,
+  rowBlock_f64,
+  rowMoments_f32,
+  rowMoments_f64,
+  rowSquares_f32,
+  rowSquares_f64,
+} from "./moments";
+
+/** First byte that is not static data. */
+export function heapBase(): usize {
+  return __heap_base;
+}

@@ -1,0 +1,140 @@
+/**
+ * The two shapes that a loop over one contiguous run takes: `map` writes an element for each element, `reduce` sums up to
+ * two terms. What happens to an element is a policy: a class without fields whose @inline methods the compiler folds
+ * into the loop. (A function argument would become an indirect call for every vector.)
+ *
+ * Each loop is a function of its own: V8 spills vector registers in a function that holds several SIMD loops.
+ */
+import { v } from "./vec";
+
+/** Second sum of the last `reducePair`; a wasm function returns one value. */
+export let secondSum: f64 = 0;
+
+/**
+ * y[i] = P.at(x[i], u[i], w[i], b[i]; k0..k3) for i < n. Streams that the policy does not read may be 0.
+ * y may be any of the streams.
+ */
+export function map<T, P>(
+  y: usize,
+  x: usize,
+  u: usize,
+  w: usize,
+  b: usize,
+  n: i32,
+  k0: v128,
+  k1: v128,
+  k2: v128,
+  k3: v128,
+): void {
+  const p = changetype<P>(0);
+  const fours = y + (v.wholeBytes<T>(n) & ~63);
+  for (; y < fours; y += 64, x += 64, u += 64, w += 64, b += 64) {
+    // @ts-ignore: P has `at`
+    v.store(y, p.at<T>(x, u, w, b, k0, k1, k2, k3));
+    // @ts-ignore: P has `at`
+    v.store(y + 16, p.at<T>(x + 16, u + 16, w + 16, b + 16, k0, k1, k2, k3));
+    // @ts-ignore: P has `at`
+    v.store(y + 32, p.at<T>(x + 32, u + 32, w + 32, b + 32, k0, k1, k2, k3));
+    // @ts-ignore: P has `at`
+    v.store(y + 48, p.at<T>(x + 48, u + 48, w + 48, b + 48, k0, k1, k2, k3));
+  }
+  const ones = y + (v.wholeBytes<T>(n) & 63);
+  for (; y < ones; y += 16, x += 16, u += 16, w += 16, b += 16) {
+    // @ts-ignore: P has `at`
+    v.store(y, p.at<T>(x, u, w, b, k0, k1, k2, k3));
+  }
+  const rest = n & (v.lanes<T>() - 1);
+  // @ts-ignore: P has `at`
+  if (rest) v.storeHead<T>(y, p.at<T>(x, u, w, b, k0, k1, k2, k3), rest);
+}
+
+/**
+ * Σ P.first(x, u, w; k) over n elements.
+ *
+ * Four accumulators of a vector each, added as (0 + 1) + (2 + 3), then lane by lane in f64: the tree depends on n alone.
+ * With m = n / (4·lanes) terms in a lane the rounding error is at most (m + 2) half ulps of Σ|term|.
+ */
+export function reduce<T, P>(x: usize, u: usize, w: usize, n: i32, k: v128): f64 {
+  const p = changetype<P>(0);
+  let a0 = v.zero();
+  let a1 = v.zero();
+  let a2 = v.zero();
+  let a3 = v.zero();
+  const fours = x + (v.wholeBytes<T>(n) & ~63);
+  for (; x < fours; x += 64, u += 64, w += 64) {
+    // @ts-ignore: P has the methods
+    a0 = v.add<T>(a0, p.first<T>(x, u, w, k));
+    // @ts-ignore: P has the methods
+    a1 = v.add<T>(a1, p.first<T>(x + 16, u + 16, w + 16, k));
+    // @ts-ignore: P has the methods
+    a2 = v.add<T>(a2, p.first<T>(x + 32, u + 32, w + 32, k));
+    // @ts-ignore: P has the methods
+    a3 = v.add<T>(a3, p.first<T>(x + 48, u + 48, w + 48, k));
+  }
+  const ones = x + (v.wholeBytes<T>(n) & 63);
+  for (; x < ones; x += 16, u += 16, w += 16) {
+    // @ts-ignore: P has the methods
+    a0 = v.add<T>(a0, p.first<T>(x, u, w, k));
+  }
+  const rest = n & (v.lanes<T>() - 1);
+  // @ts-ignore: P has the methods
+  if (rest) a1 = v.add<T>(a1, v.and(p.first<T>(x, u, w, k), v.headMask<T>(rest)));
+  return v.sumLanes<T>(v.add<T>(v.add<T>(a0, a1), v.add<T>(a2, a3)));
+}
+
+/**
+ * Σ P.first(x, u, w; k), returned, and Σ P.second(first, x, u, w; k), left in `secondSum`; tree and error as `reduce`.
+ */
+export function reducePair<T, P>(x: usize, u: usize, w: usize, n: i32, k: v128): f64 {
+  const p = changetype<P>(0);
+  let a0 = v.zero();
+  let a1 = v.zero();
+  let a2 = v.zero();
+  let a3 = v.zero();
+  let b0 = v.zero();
+  let b1 = v.zero();
+  let b2 = v.zero();
+  let b3 = v.zero();
+  const fours = x + (v.wholeBytes<T>(n) & ~63);
+  for (; x < fours; x += 64, u += 64, w += 64) {
+    // @ts-ignore: P has the methods
+    const t0 = p.first<T>(x, u, w, k);
+    a0 = v.add<T>(a0, t0);
+    // @ts-ignore: P has the methods
+    b0 = v.add<T>(b0, p.second<T>(t0, x, u, w, k));
+    // @ts-ignore: P has the methods
+    const t1 = p.first<T>(x + 16, u + 16, w + 16, k);
+    a1 = v.add<T>(a1, t1);
+    // @ts-ignore: P has the methods
+    b1 = v.add<T>(b1, p.second<T>(t1, x + 16, u + 16, w + 16, k));
+    // @ts-ignore: P has the methods
+    const t2 = p.first<T>(x + 32, u + 32, w + 32, k);
+    a2 = v.add<T>(a2, t2);
+    // @ts-ignore: P has the methods
+    b2 = v.add<T>(b2, p.second<T>(t2, x + 32, u + 32, w + 32, k));
+    // @ts-ignore: P has the methods
+    const t3 = p.first<T>(x + 48, u + 48, w + 48, k);
+    a3 = v.add<T>(a3, t3);
+    // @ts-ignore: P has the methods
+    b3 = v.add<T>(b3, p.second<T>(t3, x + 48, u + 48, w + 48, k));
+  }
+  const ones = x + (v.wholeBytes<T>(n) & 63);
+  for (; x < ones; x += 16, u += 16, w += 16) {
+    // @ts-ignore: P has the methods
+    const t = p.first<T>(x, u, w, k);
+    a0 = v.add<T>(a0, t);
+    // @ts-ignore: P has the methods
+    b0 = v.add<T>(b0, p.second<T>(t, x, u, w, k));
+  }
+  const rest = n & (v.lanes<T>() - 1);
+  if (rest) {
+    const mask = v.headMask<T>(rest);
+    // @ts-ignore: P has the methods
+    const t = p.first<T>(x, u, w, k);
+    a1 = v.add<T>(a1, v.and(t, mask));
+    // @ts-ignore: P has the methods
+    b1 = v.add<T>(b1, v.and(p.second<T>(t, x, u, w, k), mask));
+  }
+  secondSum = v.sumLanes<T>(v.add<T>(v.add<T>(b0, b1), v.add<T>(b2, b3)));
+  return v.sumLanes<T>(v.add<T>(v.add<T>(a0, a1), v.add<T>(a2, a3)));
+}

@@ -1,0 +1,75 @@
+/**
+ * Builds the package: AssemblyScript to wasm, the wasm and its signatures to a module of src/core, and src to dist.
+ *
+ *   node scripts/build.mjs            everything
+ *   node scripts/build.mjs --kernels  the kernels only (what tests, lint and type checks need)
+ *   node scripts/build.mjs --debug    the kernels unoptimized, with names and a source map
+ */
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const target = process.argv.includes("--debug") ? "debug" : "release";
+const wasm = path.join(root, "dist/kernels", `${target}.wasm`);
+const generated = path.join(root, "src/core/kernels.generated.ts");
+const bin = (name, file) =>
+  path.join(path.dirname(createRequire(import.meta.url).resolve(`${name}/package.json`)), file);
+const run = (file, ...args) => execFileSync(process.execPath, [file, ...args], { cwd: root, stdio: "inherit" });
+
+/** Newest change in a file or folder, so that an unchanged build is skipped. */
+function newest(file) {
+  if (!statSync(file).isDirectory()) return statSync(file).mtimeMs;
+  return Math.max(...readdirSync(file).map((name) => newest(path.join(file, name))));
+}
+
+function buildKernels() {
+  const sources = ["assembly", "asconfig.json", "scripts", "package.json"].map((name) => path.join(root, name));
+  const upToDate =
+    existsSync(wasm) &&
+    existsSync(generated) &&
+    Math.min(newest(wasm), newest(generated)) > Math.max(...sources.map(newest)) &&
+    readFileSync(generated, "utf8").includes(`// ${target}\n`);
+  if (upToDate) return;
+  run(bin("assemblyscript", "bin/asc.js"), "--target", target, "--transform", "./scripts/keep-functions.mjs");
+  // asc writes the signatures of the exports beside the release build; they become an interface of the package's own.
+  const declarations = readFileSync(path.join(root, "dist/kernels/release.d.ts"), "utf8");
+  const signatures = [...declarations.matchAll(/export function (\w+\(.*\): \w+;)/g)].map((found) => `  ${found[1]}`);
+  const bytes = readFileSync(wasm);
+  writeFileSync(
+    generated,
+    `// ${target}
+// Written by scripts/build.mjs from assembly/: the signatures of the kernels, and the module itself.
+// biome-ignore-all format: generated
+export interface Kernels {
+  readonly memory: WebAssembly.Memory;
+${signatures.join("\n")}
+}
+
+export const kernelBytes =
+  "${bytes.toString("base64")}";
+`,
+  );
+}
+
+async function buildPackage() {
+  const options = {
+    absWorkingDir: root,
+    entryPoints: ["src/index.ts"],
+    bundle: true,
+    minify: true,
+    keepNames: false,
+    sourcemap: false,
+    target: "es2022",
+    logLevel: "warning",
+  };
+  await build({ ...options, format: "esm", outfile: "dist/index.js" });
+  await build({ ...options, format: "cjs", outfile: "dist/index.cjs" });
+  run(bin("typescript", "bin/tsc"), "-p", "tsconfig.build.json");
+}
+
+buildKernels();
+if (!process.argv.includes("--kernels")) await buildPackage();

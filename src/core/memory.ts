@@ -1,0 +1,233 @@
+/**
+ * The one linear memory: the kernels' instance, a free list for tensors, and an arena for what a call needs on the way.
+ *
+ * Importing does nothing; the first call compiles and instantiates, synchronously.
+ */
+import { instantiateSync } from "@assemblyscript/loader";
+import { type Kernels, kernelBytes } from "./kernels.generated.js";
+
+export type DType = "float32" | "float64";
+export type TypedArray = Float32Array | Float64Array;
+
+/** The kernels of one element type, without their suffix. */
+export type TypedKernels = {
+  [Name in keyof Kernels as Name extends `${infer Base}_f32` ? Base : never]: Kernels[Name];
+};
+
+const PAGE = 65536;
+/** Scratch that is always there; a call that needs more takes it from the free list for its duration. */
+const ARENA_BYTES = 1 << 20;
+/** Every block ends with room for a vector load that starts at its last element. */
+const SLACK = 16;
+const ALIGN = 64;
+
+let exported: Kernels | undefined;
+let kernels32: TypedKernels;
+let kernels64: TypedKernels;
+let memory: WebAssembly.Memory;
+let bytes8: Uint8Array;
+let floats32: Float32Array;
+let floats64: Float64Array;
+
+let arenaStart = 0;
+let arenaTop = 0;
+let arenaEnd = 0;
+/** Blocks of the free list that stand in for the arena, newest last. */
+const overflow: number[] = [];
+
+/** Free blocks by address, as (start, size) pairs; live blocks by start. */
+const free: Array<{ start: number; size: number }> = [];
+const live = new Map<number, number>();
+
+function decodeBase64(text: string): Uint8Array {
+  const modern = Uint8Array as unknown as { fromBase64?: (text: string) => Uint8Array };
+  if (modern.fromBase64) return modern.fromBase64(text);
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
+  return bytes;
+}
+
+function withoutSuffix(all: Kernels, suffix: string): TypedKernels {
+  const table: Record<string, unknown> = {};
+  for (const [name, kernel] of Object.entries(all)) {
+    if (name.endsWith(suffix)) table[name.slice(0, -suffix.length)] = kernel;
+  }
+  return table as unknown as TypedKernels;
+}
+
+function start(): Kernels {
+  const module = new WebAssembly.Module(decodeBase64(kernelBytes) as unknown as BufferSource);
+  const all = instantiateSync(module).exports as unknown as Kernels;
+  kernels32 = withoutSuffix(all, "_f32");
+  kernels64 = withoutSuffix(all, "_f64");
+  memory = all.memory;
+  arenaStart = align(all.heapBase());
+  arenaTop = arenaStart;
+  arenaEnd = arenaStart + ARENA_BYTES;
+  if (memory.buffer.byteLength < arenaEnd) memory.grow(Math.ceil((arenaEnd - memory.buffer.byteLength) / PAGE));
+  free.push({ start: arenaEnd, size: memory.buffer.byteLength - arenaEnd });
+  takeViews();
+  exported = all;
+  return all;
+}
+
+function takeViews(): void {
+  bytes8 = new Uint8Array(memory.buffer);
+  floats32 = new Float32Array(memory.buffer);
+  floats64 = new Float64Array(memory.buffer);
+}
+
+function align(n: number): number {
+  return Math.ceil(n / ALIGN) * ALIGN;
+}
+
+/** Kernels that exist once, for no element type. */
+export function kernels(): Kernels {
+  return exported ?? start();
+}
+
+/** Kernels of one element type. */
+export function kernelsOf(dtype: DType): TypedKernels {
+  if (exported === undefined) start();
+  return dtype === "float64" ? kernels64 : kernels32;
+}
+
+/** The whole memory as elements of one type. Growth replaces it: never keep it over an allocation. */
+export function heapOf(dtype: DType): TypedArray {
+  if (exported === undefined) start();
+  return dtype === "float64" ? floats64 : floats32;
+}
+
+export function heap8(): Uint8Array {
+  if (exported === undefined) start();
+  return bytes8;
+}
+
+export function heap64(): Float64Array {
+  if (exported === undefined) start();
+  return floats64;
+}
+
+export function elementBytes(dtype: DType): number {
+  return dtype === "float64" ? 8 : 4;
+}
+
+/** The pointer behind a typed array that is a view of this memory, else -1. */
+export function pointerOf(array: TypedArray): number {
+  return exported !== undefined && array.buffer === bytes8.buffer ? array.byteOffset : -1;
+}
+
+/** Makes the last free block at least `size` long by growing the memory. */
+function grow(size: number): void {
+  const end = bytes8.byteLength;
+  const last = free[free.length - 1];
+  const trailing = last !== undefined && last.start + last.size === end ? last.size : 0;
+  const pages = Math.ceil((size - trailing) / PAGE);
+  // Doubling keeps a run of small tensors from growing the memory one by one; near the limit take just what is needed.
+  const generous = Math.max(pages, Math.min(end / PAGE, 1024));
+  let grown = 0;
+  for (const attempt of [generous, pages]) {
+    try {
+      memory.grow(attempt);
+      grown = attempt;
+      break;
+    } catch {
+      // Try again with less, then give up below.
+    }
+  }
+  if (grown === 0) {
+    throw new RangeError(
+      `out of memory: ${size} bytes were asked for beyond the ${end} in use; dispose of tensors, or work in smaller batches`,
+    );
+  }
+  takeViews();
+  if (trailing > 0) last.size += grown * PAGE;
+  else free.push({ start: end, size: grown * PAGE });
+}
+
+/** A block from the free list, 64-byte aligned. */
+export function allocate(bytes: number): number {
+  if (exported === undefined) start();
+  const size = align(bytes + SLACK);
+  let index = free.findIndex((block) => block.size >= size);
+  if (index < 0) {
+    grow(size);
+    index = free.length - 1;
+  }
+  const block = free[index];
+  const pointer = block.start;
+  if (block.size === size) free.splice(index, 1);
+  else {
+    block.start += size;
+    block.size -= size;
+  }
+  live.set(pointer, size);
+  return pointer;
+}
+
+/** Returns a block to the free list and joins it with free neighbours. */
+export function deallocate(pointer: number): void {
+  const size = live.get(pointer);
+  if (size === undefined) return;
+  live.delete(pointer);
+  let index = free.findIndex((block) => block.start > pointer);
+  if (index < 0) index = free.length;
+  free.splice(index, 0, { start: pointer, size });
+  joinWithNext(index);
+  if (index > 0) joinWithNext(index - 1);
+}
+
+function joinWithNext(index: number): void {
+  const block = free[index];
+  const next = free[index + 1];
+  if (next !== undefined && block.start + block.size === next.start) {
+    block.size += next.size;
+    free.splice(index + 1, 1);
+  }
+}
+
+/** Bytes held by tensors (and by scratch while a call runs), and the size of the whole memory. */
+export function memoryInfo(): { usedBytes: number; totalBytes: number } {
+  let usedBytes = 0;
+  for (const size of live.values()) usedBytes += size;
+  return { usedBytes, totalBytes: exported === undefined ? 0 : bytes8.byteLength };
+}
+
+/** Runs `work`, then gives back all scratch it took, whether it returns or throws. */
+export function withScratch<R>(work: () => R): R {
+  const top = arenaTop;
+  const blocks = overflow.length;
+  try {
+    return work();
+  } finally {
+    arenaTop = top;
+    while (overflow.length > blocks) deallocate(overflow.pop() as number);
+  }
+}
+
+/** Scratch until the end of the enclosing `withScratch`. Contents are arbitrary. */
+export function scratch(bytes: number): number {
+  if (exported === undefined) start();
+  const pointer = arenaTop;
+  const next = pointer + align(bytes + SLACK);
+  if (next <= arenaEnd) {
+    arenaTop = next;
+    return pointer;
+  }
+  const block = allocate(bytes);
+  overflow.push(block);
+  return block;
+}
+
+/** Scratch for n f64 values, cleared. */
+export function scratchF64(n: number): number {
+  const pointer = scratch(n * 8);
+  floats64.fill(0, pointer / 8, pointer / 8 + n);
+  return pointer;
+}
+
+/** A copy of n f64 values of linear memory. */
+export function copyF64(pointer: number, n: number): Float64Array {
+  return floats64.slice(pointer / 8, pointer / 8 + n);
+}

@@ -1,0 +1,50 @@
+/** Count, mean and M2 = Σ(x − mean)² of cells, and their merge: the first step of every method, in f64. */
+
+export interface Moments {
+  /** Values in each cell. */
+  count: Float64Array;
+  mean: Float64Array;
+  m2: Float64Array;
+}
+
+export function emptyMoments(cells: number): Moments {
+  return { count: new Float64Array(cells), mean: new Float64Array(cells), m2: new Float64Array(cells) };
+}
+
+/**
+ * Merges cells into `groups` cells, cell i into group `groupOf(i)`, in the order of i, by Chan, Golub and LeVeque (1983):
+ * δ = mean₂ − mean₁, mean = mean₁ + δ·n₂/n, M2 = M2₁ + M2₂ + δ²·n₁n₂/n. An empty cell changes nothing.
+ */
+export function mergeCells(cells: Moments, groups: number, groupOf: (cell: number) => number): Moments {
+  const into = emptyMoments(groups);
+  for (let i = 0; i < cells.count.length; i++) mergeInto(into, groupOf(i), cells.count[i], cells.mean[i], cells.m2[i]);
+  return into;
+}
+
+/** Merges (count, mean, m2) into one cell. */
+export function mergeInto(into: Moments, at: number, count: number, mean: number, m2: number): void {
+  if (count === 0) return;
+  const before = into.count[at];
+  if (before === 0) {
+    into.count[at] = count;
+    into.mean[at] = mean;
+    into.m2[at] = m2;
+    return;
+  }
+  const total = before + count;
+  const delta = mean - into.mean[at];
+  const share = count / total;
+  into.count[at] = total;
+  into.mean[at] += delta * share;
+  into.m2[at] += m2 + delta * delta * (before * share);
+}
+
+/** 1 / √(M2/count + eps) of each cell. */
+export function rstdOf(moments: Moments, eps: number): Float64Array {
+  return moments.m2.map((m2, i) => 1 / Math.sqrt(m2 / moments.count[i] + eps));
+}
+
+/** The biased variance M2/count of each cell. */
+export function varianceOf(moments: Moments): Float64Array {
+  return moments.m2.map((m2, i) => m2 / moments.count[i]);
+}

@@ -1,0 +1,295 @@
+/**
+ * What goes in and out of the public functions: anything with `data` and `shape`, and tensors that live in the kernels'
+ * own memory.
+ */
+import { fail, show } from "./errors.js";
+import { allocate, type DType, deallocate, elementBytes, heapOf, pointerOf, type TypedArray } from "./memory.js";
+
+/** Anything with `data` and `shape`; `dims` is taken for `shape`, so an ONNX Runtime tensor goes straight in. */
+export type TensorLike =
+  | { readonly data: TypedArray; readonly shape: readonly number[] }
+  | { readonly data: TypedArray; readonly dims: readonly number[] };
+
+/** A result: a plain object on the JavaScript heap, collected like any other. */
+export interface Tensor<A extends TypedArray = TypedArray> {
+  data: A;
+  shape: number[];
+}
+
+/** A vector of parameters: a typed array, a list of numbers, or a tensor. */
+export type VectorLike = TypedArray | readonly number[] | TensorLike;
+
+/** The typed-array class of an element type. */
+export function arrayClass(dtype: DType): Float32ArrayConstructor | Float64ArrayConstructor {
+  return dtype === "float64" ? Float64Array : Float32Array;
+}
+
+const net = new FinalizationRegistry<number>((pointer) => deallocate(pointer));
+
+/** A tensor in linear memory: calls on it copy nothing. Made by `tensor()`. */
+export class LinearTensor {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly length: number;
+  #pointer: number;
+  #view: TypedArray | undefined;
+
+  /** @internal */
+  constructor(dtype: DType, shape: readonly number[], length: number) {
+    this.dtype = dtype;
+    this.shape = shape;
+    this.length = length;
+    this.#pointer = allocate(length * elementBytes(dtype));
+    net.register(this, this.#pointer, this);
+  }
+
+  /** The elements, as a view of the linear memory. Take it anew after other calls: growth of the memory detaches it. */
+  get data(): TypedArray {
+    const heap = heapOf(this.dtype);
+    if (this.#view === undefined || this.#view.buffer !== heap.buffer) {
+      const from = this.pointer / elementBytes(this.dtype);
+      this.#view = heap.subarray(from, from + this.length);
+    } else if (this.#pointer === 0) {
+      fail("tensor", "this tensor was disposed of; make a new one with tensor(shape)");
+    }
+    return this.#view;
+  }
+
+  /** @internal */
+  get pointer(): number {
+    if (this.#pointer === 0) fail("tensor", "this tensor was disposed of; make a new one with tensor(shape)");
+    return this.#pointer;
+  }
+
+  get disposed(): boolean {
+    return this.#pointer === 0;
+  }
+
+  /** Gives the memory back. A second call does nothing. */
+  dispose(): void {
+    if (this.#pointer === 0) return;
+    net.unregister(this);
+    deallocate(this.#pointer);
+    this.#pointer = 0;
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/**
+ * Makes a tensor in linear memory, where calls on it copy nothing.
+ *
+ * Filled with zeros, or with `data`. It is freed by `dispose()` or at the end of the block of a `using` declaration; a
+ * finalizer frees those forgotten. Throws a RangeError when the memory cannot grow (4 GB at the most).
+ *
+ * @example
+ * using t = tensor([32, 768]);
+ * t.data.fill(1);
+ * layerNorm(t, { normalizedShape: [768], out: t });
+ */
+export function tensor(
+  shape: readonly number[],
+  options: { data?: ArrayLike<number>; dtype?: DType } = {},
+): LinearTensor {
+  const length = checkShape("tensor", "shape", shape);
+  const { data } = options;
+  const dtype = options.dtype ?? (data instanceof Float64Array ? "float64" : "float32");
+  if (dtype !== "float32" && dtype !== "float64") {
+    fail("tensor", `dtype must be "float32" or "float64", got ${show(dtype)}`);
+  }
+  if (data !== undefined && data.length !== length) {
+    fail("tensor", `data has ${data.length} elements where shape ${show(shape)} takes ${length}`);
+  }
+  const made = new LinearTensor(dtype, [...shape], length);
+  if (data === undefined) made.data.fill(0);
+  else made.data.set(data);
+  return made;
+}
+
+/** The product of a shape whose sizes are whole numbers. */
+export function checkShape(method: string, name: string, shape: unknown): number {
+  if (!Array.isArray(shape) && !ArrayBuffer.isView(shape)) {
+    fail(method, `${name} must be an array of whole numbers, got ${show(shape)}`);
+  }
+  let length = 1;
+  for (const size of shape as number[]) {
+    if (!Number.isSafeInteger(size) || size < 0) {
+      fail(method, `${name} must hold whole numbers of at least 0, got ${show(shape)}`);
+    }
+    length *= size;
+  }
+  return length;
+}
+
+/** An array argument that has been checked: where its elements are, and how many. */
+export interface Operand {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly length: number;
+  /** The array on the JavaScript heap, or null when the elements are in linear memory. */
+  readonly heap: TypedArray | null;
+  /** The address in linear memory, 0 for heap arrays. */
+  readonly pointer: number;
+}
+
+function operandOf(array: TypedArray, shape: readonly number[]): Operand {
+  const pointer = pointerOf(array);
+  return {
+    dtype: array instanceof Float64Array ? "float64" : "float32",
+    shape,
+    length: array.length,
+    heap: pointer < 0 ? array : null,
+    pointer: pointer < 0 ? 0 : pointer,
+  };
+}
+
+/** Checks a tensor argument: floats, a shape, as many elements as the shape says, and at least one. */
+export function readTensor(method: string, name: string, value: unknown): Operand {
+  if (value instanceof LinearTensor) {
+    if (value.disposed) fail(method, `${name} was disposed of; make a new one with tensor(shape)`);
+    if (value.length === 0) fail(method, `${name} has no elements (shape ${show(value.shape)}); pass at least one`);
+    return { dtype: value.dtype, shape: value.shape, length: value.length, heap: null, pointer: value.pointer };
+  }
+  const given = value as { data?: unknown; shape?: unknown; dims?: unknown } | null | undefined;
+  const data = given?.data;
+  if (!(data instanceof Float32Array) && !(data instanceof Float64Array)) {
+    fail(
+      method,
+      `${name} must be { data: Float32Array | Float64Array, shape }, got ${
+        data === undefined ? show(value) : `data of ${show(data)}`
+      }`,
+    );
+  }
+  const shape = given?.shape ?? given?.dims;
+  const length = checkShape(method, `the shape of ${name}`, shape);
+  if (length !== data.length) {
+    fail(method, `${name}.data has ${data.length} elements where its shape ${show(shape)} takes ${length}`);
+  }
+  if (length === 0) fail(method, `${name} has no elements (shape ${show(shape)}); pass at least one`);
+  return operandOf(data, shape as number[]);
+}
+
+/** Checks a vector argument and its length; undefined where it is absent. */
+export function readVector(
+  method: string,
+  name: string,
+  value: VectorLike | null | undefined,
+  length: number,
+  meaning: string,
+): Operand | undefined {
+  if (value === undefined || value === null) return undefined;
+  let found: Operand;
+  if (value instanceof Float32Array || value instanceof Float64Array) found = operandOf(value, [value.length]);
+  else if (Array.isArray(value)) found = operandOf(Float64Array.from(value as number[]), [value.length]);
+  else if (value instanceof LinearTensor || (typeof value === "object" && "data" in value)) {
+    found = readTensor(method, name, value);
+  } else fail(method, `${name} must be a typed array, a list of numbers or a tensor, got ${show(value)}`);
+  if (found.length !== length) {
+    fail(method, `${name} has ${found.length} elements where ${length} are needed, ${meaning}`);
+  }
+  return found;
+}
+
+/** The elements of an operand, wherever they are. */
+export function elementsOf(operand: Operand): TypedArray {
+  if (operand.heap !== null) return operand.heap;
+  const from = operand.pointer / elementBytes(operand.dtype);
+  return heapOf(operand.dtype).subarray(from, from + operand.length);
+}
+
+/** A vector argument as f64 values; `fallback` in every place where it is absent. */
+export function readValues(
+  method: string,
+  name: string,
+  value: VectorLike | null | undefined,
+  length: number,
+  meaning: string,
+  fallback: number,
+): Float64Array {
+  const found = readVector(method, name, value, length, meaning);
+  if (found === undefined) return new Float64Array(length).fill(fallback);
+  return Float64Array.from(elementsOf(found));
+}
+
+/** Checks that two tensors have the same shape and element type. */
+export function checkSame(method: string, name: string, operand: Operand, like: Operand, likeName: string): void {
+  const { shape } = operand;
+  if (shape.length !== like.shape.length || shape.some((size, i) => size !== like.shape[i])) {
+    fail(method, `${name} has shape ${show(shape)} where ${likeName} has ${show(like.shape)}; they must be the same`);
+  }
+  if (operand.dtype !== like.dtype) {
+    fail(method, `${name} is ${operand.dtype} where ${likeName} is ${like.dtype}; convert one of them`);
+  }
+}
+
+/** Where a result goes: `out` when it was given, else a new heap array, made when the size of the work is known. */
+export class Target {
+  readonly shape: number[];
+  readonly dtype: DType;
+  readonly length: number;
+  readonly pointer: number;
+  heap: TypedArray | null;
+  readonly #given: unknown;
+
+  constructor(method: string, out: unknown, like: Operand, name = "out") {
+    this.shape = [...like.shape];
+    this.dtype = like.dtype;
+    this.length = like.length;
+    this.pointer = 0;
+    this.heap = null;
+    this.#given = out;
+    if (out === undefined || out === null) return;
+    const operand = readTensor(method, name, out);
+    checkSame(method, name, operand, like, "the input");
+    this.heap = operand.heap;
+    this.pointer = operand.pointer;
+  }
+
+  /** Whether elements have to be copied out of linear memory. */
+  get staged(): boolean {
+    return this.pointer === 0;
+  }
+
+  /** Copies staged elements [from, from + count) to their place. */
+  take(pointer: number, from: number, count: number): void {
+    const at = pointer / elementBytes(this.dtype);
+    const source = heapOf(this.dtype);
+    if (this.heap === null && count === this.length) this.heap = source.slice(at, at + count);
+    else {
+      this.heap ??= new (arrayClass(this.dtype))(this.length);
+      this.heap.set(source.subarray(at, at + count), from);
+    }
+  }
+
+  /** The result: what the caller gave as `out`, or a new tensor. */
+  get result(): Tensor {
+    if (this.#given !== undefined && this.#given !== null) return this.#given as Tensor;
+    return { data: this.heap as TypedArray, shape: this.shape };
+  }
+
+  /** Whether the result is written over this input. */
+  isPlaceOf(input: Operand): boolean {
+    if (this.#given === undefined || this.#given === null) return false;
+    if (this.heap === null || input.heap === null) return this.heap === input.heap && this.pointer === input.pointer;
+    return this.heap.buffer === input.heap.buffer && this.heap.byteOffset === input.heap.byteOffset;
+  }
+
+  /** Throws where writing the result would overwrite part of an input before it is read; the same array is fine. */
+  checkOverlap(method: string, name: string, input: Operand): void {
+    if (this.#given === undefined || this.#given === null) return;
+    const width = elementBytes(this.dtype);
+    const [a, b] = [this.heap, input.heap];
+    const bytes = this.length * width;
+    const apart =
+      a !== null && b !== null && a.buffer === b.buffer
+        ? Math.abs(a.byteOffset - b.byteOffset)
+        : a === null && b === null
+          ? Math.abs(this.pointer - input.pointer)
+          : Infinity;
+    if (apart !== 0 && apart < bytes) {
+      fail(method, `out overlaps ${name} in part; pass the very array of ${name} to work in place, or another`);
+    }
+  }
+}

@@ -1,0 +1,264 @@
+import { cellMoments } from "../core/cells.js";
+import { checkCount, checkNumber, fail, show } from "../core/errors.js";
+import { type Geometry, geometryOf, type Layout } from "../core/geometry.js";
+import { applyGroups, applyGroupsGrad, byGroup } from "../core/grouped.js";
+import { keepInput, Layer, Parameter, type Saved, savedInput } from "../core/layer.js";
+import type { DType } from "../core/memory.js";
+import { mergeCells, rstdOf } from "../core/moments.js";
+import { normalizeRows, normalizeRowsGrad } from "../core/rows.js";
+import {
+  arrayClass,
+  checkSame,
+  type Operand,
+  readTensor,
+  readValues,
+  readVector,
+  Target,
+  type Tensor,
+  type TensorLike,
+  type VectorLike,
+} from "../core/tensor.js";
+
+export interface ChannelNormOptions {
+  /** One factor for each channel. Default: ones. */
+  weight?: VectorLike | null;
+  /** One summand for each channel. Default: zeros. */
+  bias?: VectorLike | null;
+  /** Added to the variance. Default 1e-5. */
+  eps?: number;
+  /** Default "channels-first". */
+  layout?: Layout;
+  /** Where to write y; may be x. Default: a new heap array. */
+  out?: TensorLike;
+}
+
+export interface GroupNormOptions extends ChannelNormOptions {
+  /** Groups that the channels are divided into; must divide their number. */
+  numGroups: number;
+}
+
+export interface GroupNormSaved extends Saved {
+  /** Mean and 1/√(var + eps) of each group of each sample, [N, numGroups]. */
+  readonly mean: Float64Array;
+  readonly rstd: Float64Array;
+  /** @internal */
+  readonly options: Omit<GroupNormOptions, "out">;
+}
+
+export interface ChannelGradients {
+  dx: Tensor;
+  /** Null where there was no weight. */
+  dweight: Tensor | null;
+  /** Null where there was no bias. */
+  dbias: Tensor | null;
+}
+
+const MEANING = "one for each channel";
+
+function checkGroups(method: string, numGroups: unknown, channels: number): number {
+  const groups = checkCount(method, "numGroups", numGroups);
+  if (channels % groups !== 0) fail(method, `channels (${channels}) must be divisible by numGroups (${groups})`);
+  return groups;
+}
+
+/** dweight and dbias as tensors of x's element type, null for parameters that were not there. @internal */
+export function channelGradients(
+  dx: Target,
+  x: Operand,
+  grads: { dweight: Float64Array; dbias: Float64Array },
+  options: { weight?: unknown; bias?: unknown },
+): ChannelGradients {
+  const asTensor = (values: Float64Array): Tensor => ({
+    data: new (arrayClass(x.dtype))(values),
+    shape: [values.length],
+  });
+  return {
+    dx: dx.result,
+    dweight: options.weight ? asTensor(grads.dweight) : null,
+    dbias: options.bias ? asTensor(grads.dbias) : null,
+  };
+}
+
+/** With one position a channel the groups of a sample are rows, side by side, with a weight for each element. */
+function rowOptions({ n, c }: Geometry, numGroups: number, weight?: Operand, bias?: Operand) {
+  return { rows: n * numGroups, n: c / numGroups, weight, bias, period: numGroups, centered: true };
+}
+
+/** Group norm for itself and for instance norm, under the caller's name. @internal */
+export function groupNormForwardAs(
+  method: string,
+  x: TensorLike,
+  options: GroupNormOptions,
+): { y: Tensor; saved: GroupNormSaved } {
+  const operand = readTensor(method, "x", x);
+  const geometry = geometryOf(method, operand, options.layout);
+  const { n, c, s } = geometry;
+  const numGroups = checkGroups(method, options.numGroups, c);
+  const eps = checkNumber(method, "eps", options.eps ?? 1e-5, 0);
+  const y = new Target(method, options.out, operand);
+  y.checkOverlap(method, "x", operand);
+  const statistics = { mean: new Float64Array(0), rstd: new Float64Array(0) };
+  if (s === 1) {
+    const weight = readVector(method, "weight", options.weight, c, MEANING);
+    const bias = readVector(method, "bias", options.bias, c, MEANING);
+    Object.assign(statistics, normalizeRows(y, operand, rowOptions(geometry, numGroups, weight, bias), eps));
+  } else {
+    const weight = readValues(method, "weight", options.weight, c, MEANING, 1);
+    const bias = readValues(method, "bias", options.bias, c, MEANING, 0);
+    const grouping = byGroup(geometry, numGroups);
+    const moments = mergeCells(cellMoments(operand, geometry), n * numGroups, grouping.groupOf);
+    Object.assign(statistics, { mean: moments.mean, rstd: rstdOf(moments, eps) });
+    applyGroups(y, operand, geometry, grouping, statistics, weight, bias);
+  }
+  return { y: y.result, saved: { x: keepInput(x, operand, y), ...statistics, options } };
+}
+
+/** The gradient of `groupNormForwardAs`. @internal */
+export function groupNormBackwardAs(
+  method: string,
+  dy: TensorLike,
+  saved: GroupNormSaved,
+  out: TensorLike | undefined,
+): ChannelGradients {
+  const x = savedInput(method, saved);
+  const gradient = readTensor(method, "dy", dy);
+  checkSame(method, "dy", gradient, x, "x");
+  const { options } = saved;
+  const geometry = geometryOf(method, x, options.layout);
+  const { c, s } = geometry;
+  const { numGroups } = options;
+  const dx = new Target(method, out, x);
+  dx.checkOverlap(method, "x", x);
+  dx.checkOverlap(method, "dy", gradient);
+  if (s === 1) {
+    const weight = readVector(method, "weight", options.weight, c, MEANING);
+    const rows = rowOptions(geometry, numGroups, weight);
+    return channelGradients(dx, x, normalizeRowsGrad(dx, gradient, x, rows, saved), options);
+  }
+  const weight = readValues(method, "weight", options.weight, c, MEANING, 1);
+  const grouping = byGroup(geometry, numGroups);
+  const count = new Float64Array(grouping.groups).fill((c / numGroups) * s);
+  const statistics = { mean: saved.mean, rstd: saved.rstd, count };
+  const grads = applyGroupsGrad(dx, gradient, x, geometry, grouping, statistics, weight, false);
+  return channelGradients(dx, x, grads, options);
+}
+
+/**
+ * Group normalization: in each sample, each group of neighbouring channels is brought to mean 0 and variance 1 over its
+ * channels and positions; then each channel is scaled and shifted.
+ *
+ * y = (x − mean)/√(var + eps)·weight[c] + bias[c], mean and (biased) variance over the group ⌊c/(C/numGroups)⌋ of the sample.
+ *
+ * x is `[N, C, ...spatial]` or, with `layout: "channels-last"`, `[N, ...spatial, C]`, f32 or f64; weight and bias are
+ * `[C]`. One group gives layer norm's statistics, C groups those of instance norm. Throws where numGroups does not divide
+ * the channels, a length differs, or eps is negative.
+ *
+ * Source: Y. Wu, K. He, "Group Normalization", 2018, arXiv:1803.08494.
+ *
+ * @example
+ * const x = { data: new Float32Array(2 * 6 * 4), shape: [2, 6, 2, 2] };
+ * const y = groupNorm(x, { numGroups: 3 });
+ */
+export function groupNorm(x: TensorLike, options: GroupNormOptions): Tensor {
+  return groupNormForwardAs("groupNorm", x, options).y;
+}
+
+/** `groupNorm` that also returns what `groupNormBackward` needs. */
+export function groupNormForward(x: TensorLike, options: GroupNormOptions): { y: Tensor; saved: GroupNormSaved } {
+  return groupNormForwardAs("groupNormForward", x, options);
+}
+
+/**
+ * The gradient of group normalization.
+ *
+ * With g = dy·weight[c], x̂ = (x − mean)·rstd and means over the group: dx = rstd·(g − mean(g) − x̂·mean(g·x̂)),
+ * dweight[c] = Σ dy·x̂, dbias[c] = Σ dy over samples and positions.
+ *
+ * @example
+ * const { y, saved } = groupNormForward(x, { numGroups: 32, weight, bias });
+ * const { dx, dweight, dbias } = groupNormBackward(dy, saved);
+ */
+export function groupNormBackward(
+  dy: TensorLike,
+  saved: GroupNormSaved,
+  options: { out?: TensorLike } = {},
+): ChannelGradients {
+  return groupNormBackwardAs("groupNormBackward", dy, saved, options.out);
+}
+
+export interface ChannelNormConfig {
+  /** Default 1e-5. */
+  eps?: number;
+  /** Whether weight and bias are learned. */
+  affine?: boolean;
+  /** Default "channels-first". */
+  layout?: Layout;
+  /** Element type of the parameters. Default "float32". */
+  dtype?: DType;
+}
+
+/**
+ * Group normalization as a layer: `groupNorm` with its weight (ones at first), bias (zeros) and gradients. `affine` is
+ * true by default.
+ *
+ * @example
+ * const norm = new GroupNorm(32, 64);
+ * const y = norm.forward(x);
+ * const dx = norm.backward(dy); // norm.weight.grad, norm.bias.grad
+ */
+export class GroupNorm extends Layer {
+  readonly numGroups: number;
+  readonly numChannels: number;
+  readonly eps: number;
+  readonly layout: Layout;
+  readonly weight: Parameter | null;
+  readonly bias: Parameter | null;
+  #saved: GroupNormSaved | undefined;
+
+  constructor(numGroups: number, numChannels: number, config: ChannelNormConfig = {}) {
+    super();
+    this.numChannels = checkCount("GroupNorm", "numChannels", numChannels);
+    this.numGroups = checkGroups("GroupNorm", numGroups, numChannels);
+    this.eps = checkNumber("GroupNorm", "eps", config.eps ?? 1e-5, 0);
+    this.layout = config.layout ?? "channels-first";
+    const affine = config.affine ?? true;
+    const dtype = config.dtype ?? "float32";
+    this.weight = affine ? new Parameter([numChannels], dtype, 1) : null;
+    this.bias = affine ? new Parameter([numChannels], dtype, 0) : null;
+  }
+
+  forward(x: TensorLike, options: { out?: TensorLike } = {}): Tensor {
+    const { numGroups, eps, layout } = this;
+    checkChannels("GroupNorm.forward", x, layout, this.numChannels);
+    const { y, saved } = groupNormForwardAs("GroupNorm.forward", x, {
+      numGroups,
+      eps,
+      layout,
+      weight: this.weight?.data,
+      bias: this.bias?.data,
+      out: options.out,
+    });
+    this.#saved = saved;
+    return y;
+  }
+
+  /** dx of the last forward; adds to the gradients of weight and bias, except in eval mode. */
+  backward(dy: TensorLike, options: { out?: TensorLike } = {}): Tensor {
+    const saved = this.#saved as GroupNormSaved;
+    const { dx, dweight, dbias } = groupNormBackwardAs("GroupNorm.backward", dy, saved, options.out);
+    if (this.mode !== "eval") {
+      if (dweight) this.weight?.addGrad(dweight.data);
+      if (dbias) this.bias?.addGrad(dbias.data);
+    }
+    return dx;
+  }
+}
+
+/** Throws where x has not the number of channels that a layer was made for. @internal */
+export function checkChannels(method: string, x: TensorLike, layout: Layout, channels: number): void {
+  const operand = readTensor(method, "x", x);
+  const { c } = geometryOf(method, operand, layout);
+  if (c !== channels) {
+    fail(method, `x has ${c} channels (shape ${show(operand.shape)}, ${layout}) where the layer has ${channels}`);
+  }
+}

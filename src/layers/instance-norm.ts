@@ -1,0 +1,124 @@
+import { checkCount, checkNumber, fail, show } from "../core/errors.js";
+import { geometryOf, type Layout } from "../core/geometry.js";
+import { Layer, Parameter } from "../core/layer.js";
+import { readTensor, type Tensor, type TensorLike } from "../core/tensor.js";
+import {
+  type ChannelGradients,
+  type ChannelNormConfig,
+  type ChannelNormOptions,
+  checkChannels,
+  type GroupNormSaved,
+  groupNormBackwardAs,
+  groupNormForwardAs,
+} from "./group-norm.js";
+
+export type InstanceNormOptions = ChannelNormOptions;
+export type InstanceNormSaved = GroupNormSaved;
+
+/** Instance norm is group norm with a channel a group. */
+function forwardAs(method: string, x: TensorLike, options: InstanceNormOptions) {
+  const operand = readTensor(method, "x", x);
+  const { c, s } = geometryOf(method, operand, options.layout);
+  if (s === 1) {
+    fail(
+      method,
+      `x must have more than one position in each channel of a sample, got shape ${show(operand.shape)}; ` +
+        "one value has no deviation, use layerNorm or groupNorm",
+    );
+  }
+  return groupNormForwardAs(method, x, { ...options, numGroups: c });
+}
+
+/**
+ * Instance normalization: each channel of each sample is brought to mean 0 and variance 1 over its positions, then scaled
+ * and shifted.
+ *
+ * y = (x − mean)/√(var + eps)·weight[c] + bias[c], mean and (biased) variance over the positions of (n, c).
+ *
+ * x is `[N, C, ...spatial]` or, with `layout: "channels-last"`, `[N, ...spatial, C]`, f32 or f64; weight and bias are `[C]`.
+ * The same in training and inference. Throws where there is one position, a length differs, or eps is negative.
+ *
+ * Source: D. Ulyanov, A. Vedaldi, V. Lempitsky, "Instance Normalization", 2016, arXiv:1607.08022.
+ *
+ * @example
+ * const y = instanceNorm({ data: new Float32Array(2 * 3 * 16), shape: [2, 3, 4, 4] });
+ */
+export function instanceNorm(x: TensorLike, options: InstanceNormOptions = {}): Tensor {
+  return forwardAs("instanceNorm", x, options).y;
+}
+
+/** `instanceNorm` that also returns what `instanceNormBackward` needs. */
+export function instanceNormForward(
+  x: TensorLike,
+  options: InstanceNormOptions = {},
+): { y: Tensor; saved: InstanceNormSaved } {
+  return forwardAs("instanceNormForward", x, options);
+}
+
+/**
+ * The gradient of instance normalization: `groupNormBackward` with the positions of (n, c) as the group.
+ *
+ * @example
+ * const { y, saved } = instanceNormForward(x, { weight, bias });
+ * const { dx, dweight, dbias } = instanceNormBackward(dy, saved);
+ */
+export function instanceNormBackward(
+  dy: TensorLike,
+  saved: InstanceNormSaved,
+  options: { out?: TensorLike } = {},
+): ChannelGradients {
+  return groupNormBackwardAs("instanceNormBackward", dy, saved, options.out);
+}
+
+/**
+ * Instance normalization as a layer. `affine` is false by default, as in PyTorch; no running statistics are kept.
+ *
+ * @example
+ * const norm = new InstanceNorm(64, { affine: true });
+ * const y = norm.forward(x);
+ * const dx = norm.backward(dy); // norm.weight.grad, norm.bias.grad
+ */
+export class InstanceNorm extends Layer {
+  readonly numFeatures: number;
+  readonly eps: number;
+  readonly layout: Layout;
+  readonly weight: Parameter | null;
+  readonly bias: Parameter | null;
+  #saved: InstanceNormSaved | undefined;
+
+  constructor(numFeatures: number, config: ChannelNormConfig = {}) {
+    super();
+    this.numFeatures = checkCount("InstanceNorm", "numFeatures", numFeatures);
+    this.eps = checkNumber("InstanceNorm", "eps", config.eps ?? 1e-5, 0);
+    this.layout = config.layout ?? "channels-first";
+    const affine = config.affine ?? false;
+    const dtype = config.dtype ?? "float32";
+    this.weight = affine ? new Parameter([numFeatures], dtype, 1) : null;
+    this.bias = affine ? new Parameter([numFeatures], dtype, 0) : null;
+  }
+
+  forward(x: TensorLike, options: { out?: TensorLike } = {}): Tensor {
+    const { eps, layout } = this;
+    checkChannels("InstanceNorm.forward", x, layout, this.numFeatures);
+    const { y, saved } = forwardAs("InstanceNorm.forward", x, {
+      eps,
+      layout,
+      weight: this.weight?.data,
+      bias: this.bias?.data,
+      out: options.out,
+    });
+    this.#saved = saved;
+    return y;
+  }
+
+  /** dx of the last forward; adds to the gradients of weight and bias, except in eval mode. */
+  backward(dy: TensorLike, options: { out?: TensorLike } = {}): Tensor {
+    const saved = this.#saved as InstanceNormSaved;
+    const { dx, dweight, dbias } = groupNormBackwardAs("InstanceNorm.backward", dy, saved, options.out);
+    if (this.mode !== "eval") {
+      if (dweight) this.weight?.addGrad(dweight.data);
+      if (dbias) this.bias?.addGrad(dbias.data);
+    }
+    return dx;
+  }
+}
