@@ -14,7 +14,7 @@ import { v } from "./vec";
 @unmanaged
 class Affine {
   @inline
-  at<T>(x: usize, u: usize, w: usize, b: usize, center: v128, scale: v128, shift: v128, k3: v128): v128 {
+  at<T>(x: usize, u: usize, w: usize, b: usize, center: v128, scale: v128, shift: v128, k3: v128, k4: v128): v128 {
     return v.mulAdd<T>(v.sub<T>(v.load(x), center), scale, shift);
   }
 }
@@ -24,7 +24,7 @@ class Affine {
 @unmanaged
 class AffineWeight {
   @inline
-  at<T>(x: usize, u: usize, w: usize, b: usize, center: v128, scale: v128, shift: v128, k3: v128): v128 {
+  at<T>(x: usize, u: usize, w: usize, b: usize, center: v128, scale: v128, shift: v128, k3: v128, k4: v128): v128 {
     return v.mul<T>(v.mulAdd<T>(v.sub<T>(v.load(x), center), scale, shift), v.load(w));
   }
 }
@@ -34,7 +34,7 @@ class AffineWeight {
 @unmanaged
 class AffineWeightBias {
   @inline
-  at<T>(x: usize, u: usize, w: usize, b: usize, center: v128, scale: v128, shift: v128, k3: v128): v128 {
+  at<T>(x: usize, u: usize, w: usize, b: usize, center: v128, scale: v128, shift: v128, k3: v128, k4: v128): v128 {
     return v.mulAdd<T>(v.mulAdd<T>(v.sub<T>(v.load(x), center), scale, shift), v.load(w), v.load(b));
   }
 }
@@ -44,7 +44,7 @@ class AffineWeightBias {
 @unmanaged
 class AffineColumns {
   @inline
-  at<T>(x: usize, u: usize, w: usize, b: usize, k0: v128, k1: v128, k2: v128, k3: v128): v128 {
+  at<T>(x: usize, u: usize, w: usize, b: usize, k0: v128, k1: v128, k2: v128, k3: v128, k4: v128): v128 {
     return v.mulAdd<T>(v.sub<T>(v.load(x), v.load(u)), v.load(w), v.load(b));
   }
 }
@@ -67,7 +67,7 @@ function rowAffine<T>(
     const k0 = v.loadSplat<T>(center + at);
     const k1 = v.loadSplat<T>(scale + at);
     const k2 = v.loadSplat<T>(shift + at);
-    map<T, Affine>(y, x, 0, 0, 0, n, k0, k1, k2, k0);
+    map<T, Affine>(y, x, 0, 0, 0, n, k0, k1, k2, k0, k0);
     x += bytes;
     y += bytes;
     if (++i == period) i = 0;
@@ -78,7 +78,7 @@ function colAffine<T>(y: usize, x: usize, center: usize, scale: usize, shift: us
   const bytes = <usize>cols * sizeof<T>();
   const none = v.zero();
   for (let r = 0; r < rows; r++) {
-    map<T, AffineColumns>(y, x, center, scale, shift, cols, none, none, none, none);
+    map<T, AffineColumns>(y, x, center, scale, shift, cols, none, none, none, none, none);
     x += bytes;
     y += bytes;
   }
@@ -93,9 +93,9 @@ export function runStandardize<T>(y: usize, x: usize, w: usize, b: usize, n: i32
   const k0 = v.splat<T>(center);
   const k1 = v.splat<T>(<T>rstd);
   const k2 = v.splat<T>(<T>((<f64>center - mean) * rstd));
-  if (b) map<T, AffineWeightBias>(y, x, 0, w, b, n, k0, k1, k2, k0);
-  else if (w) map<T, AffineWeight>(y, x, 0, w, 0, n, k0, k1, k2, k0);
-  else map<T, Affine>(y, x, 0, 0, 0, n, k0, k1, k2, k0);
+  if (b) map<T, AffineWeightBias>(y, x, 0, w, b, n, k0, k1, k2, k0, k0);
+  else if (w) map<T, AffineWeight>(y, x, 0, w, 0, n, k0, k1, k2, k0, k0);
+  else map<T, Affine>(y, x, 0, 0, 0, n, k0, k1, k2, k0, k0);
 }
 
 /** y = (x − mean[r])·rstd[r]·w[p, i] + b[p, i], p = (first + r) mod period; mean and rstd f64. */

@@ -1,5 +1,5 @@
 /**
- * Least and greatest element of each column, and the norms of each row.
+ * Least and greatest element of each column, elements brought between bounds, and the norms of each row.
  *
  * Shapes: x [rows, cols]; low and high have one element of T a column and are merged into (the caller starts them at
  *   +Infinity and −Infinity). Row norms are f64, one a row.
@@ -14,7 +14,7 @@ import { v } from "./vec";
 @unmanaged
 class Smaller {
   @inline
-  at<T>(x: usize, u: usize, w: usize, b: usize, k0: v128, k1: v128, k2: v128, k3: v128): v128 {
+  at<T>(x: usize, u: usize, w: usize, b: usize, k0: v128, k1: v128, k2: v128, k3: v128, k4: v128): v128 {
     return v.minPassingNaN<T>(v.load(u), v.load(x));
   }
 }
@@ -23,8 +23,18 @@ class Smaller {
 @unmanaged
 class Larger {
   @inline
-  at<T>(x: usize, u: usize, w: usize, b: usize, k0: v128, k1: v128, k2: v128, k3: v128): v128 {
+  at<T>(x: usize, u: usize, w: usize, b: usize, k0: v128, k1: v128, k2: v128, k3: v128, k4: v128): v128 {
     return v.maxPassingNaN<T>(v.load(u), v.load(x));
+  }
+}
+
+/** x brought between low and high; NaN stays. */
+@final
+@unmanaged
+class Clamped {
+  @inline
+  at<T>(x: usize, u: usize, w: usize, b: usize, low: v128, high: v128, k2: v128, k3: v128, k4: v128): v128 {
+    return v.min<T>(v.max<T>(v.load(x), low), high);
   }
 }
 
@@ -52,10 +62,16 @@ function colMinMax<T>(low: usize, high: usize, x: usize, rows: i32, cols: i32): 
   const bytes = <usize>cols * sizeof<T>();
   const none = v.zero();
   for (let r = 0; r < rows; r++) {
-    map<T, Smaller>(low, x, low, 0, 0, cols, none, none, none, none);
-    map<T, Larger>(high, x, high, 0, 0, cols, none, none, none, none);
+    map<T, Smaller>(low, x, low, 0, 0, cols, none, none, none, none, none);
+    map<T, Larger>(high, x, high, 0, 0, cols, none, none, none, none, none);
     x += bytes;
   }
+}
+
+/** y[i] = min(max(x[i], low), high) for i < n. */
+function rowClamp<T>(y: usize, x: usize, n: i32, low: T, high: T): void {
+  const k0 = v.splat<T>(low);
+  map<T, Clamped>(y, x, 0, 0, 0, n, k0, v.splat<T>(high), k0, k0, k0);
 }
 
 /** Greatest |x| of a run; NaN if any is NaN. */
@@ -130,6 +146,12 @@ export function colMinMax_f32(low: usize, high: usize, x: usize, rows: i32, cols
 }
 export function colMinMax_f64(low: usize, high: usize, x: usize, rows: i32, cols: i32): void {
   colMinMax<f64>(low, high, x, rows, cols);
+}
+export function rowClamp_f32(y: usize, x: usize, n: i32, low: f32, high: f32): void {
+  rowClamp<f32>(y, x, n, low, high);
+}
+export function rowClamp_f64(y: usize, x: usize, n: i32, low: f64, high: f64): void {
+  rowClamp<f64>(y, x, n, low, high);
 }
 export function rowMaxAbs_f32(norm: usize, x: usize, rows: i32, n: i32): void {
   rowMaxAbs<f32>(norm, x, rows, n);

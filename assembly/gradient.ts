@@ -1,6 +1,7 @@
 /**
  * The two sums that every gradient of a normalization needs, Σg and Σg·(x − center), the affine that uses them,
- * dx = a·g + b·(x − center) + c, and the gradients of elementwise weights and biases. g = dy, or dy·w for an elementwise w.
+ * dx = r·(g + p·(x − center) + c), and the gradients of elementwise weights and biases. g = dy·w, w of the row, the column
+ * or the element. (With r outside, no coefficient is smaller than its square: data of 1e25 keep their f32 gradient.)
  *
  * Shapes: dx, dy, x [rows, n]; coefficients as in affine.ts. Sums are f64 and are added to: the caller clears them.
  *   dx may be dy or x.
@@ -41,32 +42,34 @@ class WeightedGradient {
   }
 }
 
-/** a·dy + b·(x − center) + c */
+/** r·(w·dy + (p·(x − center) + c)), w the same for the whole run. */
 @final
 @unmanaged
 class GradientAffine {
   @inline
-  at<T>(x: usize, dy: usize, w: usize, unused: usize, center: v128, a: v128, b: v128, c: v128): v128 {
-    return v.add<T>(v.mul<T>(a, v.load(dy)), v.mulAdd<T>(b, v.sub<T>(v.load(x), center), c));
+  at<T>(x: usize, dy: usize, w: usize, b: usize, center: v128, r: v128, weight: v128, p: v128, c: v128): v128 {
+    const d = v.sub<T>(v.load(x), center);
+    return v.mul<T>(r, v.mulAdd<T>(weight, v.load(dy), v.mulAdd<T>(p, d, c)));
   }
 }
 
-/** a·dy·w + b·(x − center) + c */
+/** r·(w[i]·dy + (p·(x − center) + c)) */
 @final
 @unmanaged
 class WeightedGradientAffine {
   @inline
-  at<T>(x: usize, dy: usize, w: usize, unused: usize, center: v128, a: v128, b: v128, c: v128): v128 {
-    return v.add<T>(v.mul<T>(a, v.mul<T>(v.load(dy), v.load(w))), v.mulAdd<T>(b, v.sub<T>(v.load(x), center), c));
+  at<T>(x: usize, dy: usize, w: usize, b: usize, center: v128, r: v128, weight: v128, p: v128, c: v128): v128 {
+    const d = v.sub<T>(v.load(x), center);
+    return v.mul<T>(r, v.mulAdd<T>(v.load(w), v.load(dy), v.mulAdd<T>(p, d, c)));
   }
 }
 
 /** GradientAffine with the coefficients of each column. */
 abstract class GradientColumns {
   @inline
-  static at<T>(dy: usize, x: usize, center: usize, a: usize, b: usize, c: usize): v128 {
+  static at<T>(dy: usize, x: usize, center: usize, r: usize, w: usize, p: usize, c: usize): v128 {
     const d = v.sub<T>(v.load(x), v.load(center));
-    return v.add<T>(v.mul<T>(v.load(a), v.load(dy)), v.mulAdd<T>(v.load(b), d, v.load(c)));
+    return v.mul<T>(v.load(r), v.mulAdd<T>(v.load(w), v.load(dy), v.mulAdd<T>(v.load(p), d, v.load(c))));
   }
 }
 
@@ -120,8 +123,9 @@ function rowGradAffine<T>(
   dy: usize,
   x: usize,
   center: usize,
-  a: usize,
-  b: usize,
+  r: usize,
+  w: usize,
+  p: usize,
   c: usize,
   rows: i32,
   n: i32,
@@ -130,13 +134,14 @@ function rowGradAffine<T>(
 ): void {
   const bytes = <usize>n * sizeof<T>();
   let i = first % period;
-  for (let r = 0; r < rows; r++) {
+  for (let row = 0; row < rows; row++) {
     const at = <usize>i * sizeof<T>();
     const k0 = v.loadSplat<T>(center + at);
-    const k1 = v.loadSplat<T>(a + at);
-    const k2 = v.loadSplat<T>(b + at);
-    const k3 = v.loadSplat<T>(c + at);
-    map<T, GradientAffine>(dx, x, dy, 0, 0, n, k0, k1, k2, k3);
+    const k1 = v.loadSplat<T>(r + at);
+    const k2 = v.loadSplat<T>(w + at);
+    const k3 = v.loadSplat<T>(p + at);
+    const k4 = v.loadSplat<T>(c + at);
+    map<T, GradientAffine>(dx, x, dy, 0, 0, n, k0, k1, k2, k3, k4);
     x += bytes;
     dy += bytes;
     dx += bytes;
@@ -217,16 +222,18 @@ function colGradAffineRow<T>(
   dy: usize,
   x: usize,
   center: usize,
-  a: usize,
-  b: usize,
+  r: usize,
+  w: usize,
+  p: usize,
   c: usize,
   cols: i32,
 ): void {
   const end = v.wholeBytes<T>(cols);
   let i: usize = 0;
-  for (; i < end; i += 16) v.store(dx + i, GradientColumns.at<T>(dy + i, x + i, center + i, a + i, b + i, c + i));
+  for (; i < end; i += 16)
+    v.store(dx + i, GradientColumns.at<T>(dy + i, x + i, center + i, r + i, w + i, p + i, c + i));
   const rest = cols & (v.lanes<T>() - 1);
-  if (rest) v.storeHead<T>(dx + i, GradientColumns.at<T>(dy + i, x + i, center + i, a + i, b + i, c + i), rest);
+  if (rest) v.storeHead<T>(dx + i, GradientColumns.at<T>(dy + i, x + i, center + i, r + i, w + i, p + i, c + i), rest);
 }
 
 function colGradAffine<T>(
@@ -234,15 +241,16 @@ function colGradAffine<T>(
   dy: usize,
   x: usize,
   center: usize,
-  a: usize,
-  b: usize,
+  r: usize,
+  w: usize,
+  p: usize,
   c: usize,
   rows: i32,
   cols: i32,
 ): void {
   const bytes = <usize>cols * sizeof<T>();
-  for (let r = 0; r < rows; r++) {
-    colGradAffineRow<T>(dx, dy, x, center, a, b, c, cols);
+  for (let row = 0; row < rows; row++) {
+    colGradAffineRow<T>(dx, dy, x, center, r, w, p, c, cols);
     x += bytes;
     dy += bytes;
     dx += bytes;
@@ -295,14 +303,15 @@ export function runStandardizeGrad<T>(
   centered: i32,
 ): void {
   const center = <T>mean;
-  const slope = -(rstd * rstd * rstd) * (sumGD / total);
-  const constant = (centered ? -rstd * (sumG / total) : 0) + slope * (<f64>center - mean);
+  const slope = -(rstd * rstd) * (sumGD / total);
+  const constant = (centered ? -(sumG / total) : 0) + slope * (<f64>center - mean);
   const k0 = v.splat<T>(center);
-  const a = v.splat<T>(<T>rstd);
-  const b = v.splat<T>(<T>slope);
+  const r = v.splat<T>(<T>rstd);
+  const one = v.splat<T>(1);
+  const p = v.splat<T>(<T>slope);
   const c = v.splat<T>(<T>constant);
-  if (w) map<T, WeightedGradientAffine>(dx, x, dy, w, 0, n, k0, a, b, c);
-  else map<T, GradientAffine>(dx, x, dy, 0, 0, n, k0, a, b, c);
+  if (w) map<T, WeightedGradientAffine>(dx, x, dy, w, 0, n, k0, r, one, p, c);
+  else map<T, GradientAffine>(dx, x, dy, 0, 0, n, k0, r, one, p, c);
 }
 
 function rowStandardizeGrad<T>(
@@ -491,30 +500,32 @@ export function rowGradAffine_f32(
   dy: usize,
   x: usize,
   center: usize,
-  a: usize,
-  b: usize,
+  r: usize,
+  w: usize,
+  p: usize,
   c: usize,
   rows: i32,
   n: i32,
   first: i32,
   period: i32,
 ): void {
-  rowGradAffine<f32>(dx, dy, x, center, a, b, c, rows, n, first, period);
+  rowGradAffine<f32>(dx, dy, x, center, r, w, p, c, rows, n, first, period);
 }
 export function rowGradAffine_f64(
   dx: usize,
   dy: usize,
   x: usize,
   center: usize,
-  a: usize,
-  b: usize,
+  r: usize,
+  w: usize,
+  p: usize,
   c: usize,
   rows: i32,
   n: i32,
   first: i32,
   period: i32,
 ): void {
-  rowGradAffine<f64>(dx, dy, x, center, a, b, c, rows, n, first, period);
+  rowGradAffine<f64>(dx, dy, x, center, r, w, p, c, rows, n, first, period);
 }
 export function colGradSums_f32(
   sumG: usize,
@@ -545,26 +556,28 @@ export function colGradAffine_f32(
   dy: usize,
   x: usize,
   center: usize,
-  a: usize,
-  b: usize,
+  r: usize,
+  w: usize,
+  p: usize,
   c: usize,
   rows: i32,
   cols: i32,
 ): void {
-  colGradAffine<f32>(dx, dy, x, center, a, b, c, rows, cols);
+  colGradAffine<f32>(dx, dy, x, center, r, w, p, c, rows, cols);
 }
 export function colGradAffine_f64(
   dx: usize,
   dy: usize,
   x: usize,
   center: usize,
-  a: usize,
-  b: usize,
+  r: usize,
+  w: usize,
+  p: usize,
   c: usize,
   rows: i32,
   cols: i32,
 ): void {
-  colGradAffine<f64>(dx, dy, x, center, a, b, c, rows, cols);
+  colGradAffine<f64>(dx, dy, x, center, r, w, p, c, rows, cols);
 }
 export function rowWeightedGradSums_f32(
   sumG: usize,

@@ -13,6 +13,8 @@ export {
 export {
   colMinMax_f32,
   colMinMax_f64,
+  rowClamp_f32,
+  rowClamp_f64,
   rowMaxAbs_f32,
   rowMaxAbs_f64,
   rowNorm1_f32,

@@ -11,7 +11,7 @@ import { v } from "./vec";
 export let secondSum: f64 = 0;
 
 /**
- * y[i] = P.at(x[i], u[i], w[i], b[i]; k0..k3) for i < n. Streams that the policy does not read may be 0.
+ * y[i] = P.at(x[i], u[i], w[i], b[i]; k0..k4) for i < n. Streams that the policy does not read may be 0.
  * y may be any of the streams.
  */
 export function map<T, P>(
@@ -25,27 +25,28 @@ export function map<T, P>(
   k1: v128,
   k2: v128,
   k3: v128,
+  k4: v128,
 ): void {
   const p = changetype<P>(0);
   const fours = y + (v.wholeBytes<T>(n) & ~63);
   for (; y < fours; y += 64, x += 64, u += 64, w += 64, b += 64) {
     // @ts-ignore: P has `at`
-    v.store(y, p.at<T>(x, u, w, b, k0, k1, k2, k3));
+    v.store(y, p.at<T>(x, u, w, b, k0, k1, k2, k3, k4));
     // @ts-ignore: P has `at`
-    v.store(y + 16, p.at<T>(x + 16, u + 16, w + 16, b + 16, k0, k1, k2, k3));
+    v.store(y + 16, p.at<T>(x + 16, u + 16, w + 16, b + 16, k0, k1, k2, k3, k4));
     // @ts-ignore: P has `at`
-    v.store(y + 32, p.at<T>(x + 32, u + 32, w + 32, b + 32, k0, k1, k2, k3));
+    v.store(y + 32, p.at<T>(x + 32, u + 32, w + 32, b + 32, k0, k1, k2, k3, k4));
     // @ts-ignore: P has `at`
-    v.store(y + 48, p.at<T>(x + 48, u + 48, w + 48, b + 48, k0, k1, k2, k3));
+    v.store(y + 48, p.at<T>(x + 48, u + 48, w + 48, b + 48, k0, k1, k2, k3, k4));
   }
   const ones = y + (v.wholeBytes<T>(n) & 63);
   for (; y < ones; y += 16, x += 16, u += 16, w += 16, b += 16) {
     // @ts-ignore: P has `at`
-    v.store(y, p.at<T>(x, u, w, b, k0, k1, k2, k3));
+    v.store(y, p.at<T>(x, u, w, b, k0, k1, k2, k3, k4));
   }
   const rest = n & (v.lanes<T>() - 1);
   // @ts-ignore: P has `at`
-  if (rest) v.storeHead<T>(y, p.at<T>(x, u, w, b, k0, k1, k2, k3), rest);
+  if (rest) v.storeHead<T>(y, p.at<T>(x, u, w, b, k0, k1, k2, k3, k4), rest);
 }
 
 /**

@@ -2,7 +2,7 @@
  * The heavy steps on either side of a channel-wise method, over cells in either layout:
  *
  *     x ──cellMoments──▶ Moments ──the method──▶ coefficients ──applyAffine──▶ y = (x − mean)·scale + shift
- *     dy, x ──cellGradSums──▶ Σdy, Σdy·(x − mean) ──the method──▶ coefficients ──applyGradient──▶ dx = a·dy + b·(x − mean) + c
+ *     dy, x ──cellGradSums──▶ Σdy, Σdy·(x − mean) ──the method──▶ coefficients ──applyGradient──▶ dx = rstd·(weight·dy + slope·(x − mean) + constant)
  *
  * Coefficients are f64, one a cell (n·c) or one a channel (c).
  */
@@ -19,12 +19,13 @@ export interface Affine {
   shift: Float64Array;
 }
 
-/** dx = a·dy + b·(x − mean) + c. */
+/** dx = rstd·(weight·dy + slope·(x − mean) + constant). */
 export interface GradientAffine {
   mean: Float64Array;
-  a: Float64Array;
-  b: Float64Array;
-  c: Float64Array;
+  rstd: Float64Array;
+  weight: Float64Array;
+  slope: Float64Array;
+  constant: Float64Array;
 }
 
 /** Σdy and Σdy·(x − mean) of each cell. */
@@ -208,7 +209,7 @@ export function cellGradSums(dy: Operand, x: Operand, geometry: Geometry, mean: 
   });
 }
 
-/** dx = a·dy + b·(x − mean) + c; 0 at masked positions. */
+/** dx = rstd·(weight·dy + slope·(x − mean) + constant); 0 at masked positions. */
 export function applyGradient(
   dx: Target,
   dy: Operand,
@@ -223,20 +224,21 @@ export function applyGradient(
   const period = gradient.mean.length;
   withScratch(() => {
     const center = centerOf(gradient.mean, x.dtype);
-    const constants = gradient.c.map((value, i) => value + (center[i] - gradient.mean[i]) * gradient.b[i]);
+    const constants = gradient.constant.map((value, i) => value + (center[i] - gradient.mean[i]) * gradient.slope[i]);
     const centers = stageValues(center, x.dtype);
-    const a = stageValues(gradient.a, x.dtype);
-    const b = stageValues(gradient.b, x.dtype);
+    const rstd = stageValues(gradient.rstd, x.dtype);
+    const weight = stageValues(gradient.weight, x.dtype);
+    const slope = stageValues(gradient.slope, x.dtype);
     const constant = stageValues(constants, x.dtype);
     const maskAt = stageMask(mask);
     streamCells(geometry, [dy, x], [dx], false, ([g, from, to], chunk, cell) => {
       const { row, rows, n } = chunk;
       if (order === "rows") {
-        k.rowGradAffine(to, g, from, centers, a, b, constant, rows, n, cell, period);
+        k.rowGradAffine(to, g, from, centers, rstd, weight, slope, constant, rows, n, cell, period);
         if (maskAt) clearRows(k, to, maskAt, chunk, c, s, width);
       } else {
         const at = (cell % period) * width;
-        k.colGradAffine(to, g, from, centers + at, a + at, b + at, constant + at, rows, n);
+        k.colGradAffine(to, g, from, centers + at, rstd + at, weight + at, slope + at, constant + at, rows, n);
         if (maskAt) k.zeroRows(to, maskAt + row, rows, n);
       }
     });

@@ -99,14 +99,15 @@ export function applyGroupsGrad(
     applyAffine(dx, dy, geometry, { mean: new Float64Array(size), scale, shift: new Float64Array(size) }, mask);
     return { dweight, dbias };
   }
-  const gradient = { mean: means, a: new Float64Array(size), b: new Float64Array(size), c: new Float64Array(size) };
-  for (let i = 0; i < size; i++) {
-    const group = grouping.groupOf(i);
-    const r = rstd[group];
-    gradient.a[i] = r * weight[i % c];
-    gradient.b[i] = -(r * r * r) * (sumGD[group] / count[group]);
-    gradient.c[i] = -r * (sumG[group] / count[group]);
-  }
+  const of = (value: (group: number, channel: number) => number) =>
+    Float64Array.from(means, (_, i) => value(grouping.groupOf(i), i % c));
+  const gradient = {
+    mean: means,
+    rstd: of((group) => rstd[group]),
+    weight: of((_, channel) => weight[channel]),
+    slope: of((group) => -(rstd[group] * rstd[group]) * (sumGD[group] / count[group])),
+    constant: of((group) => -(sumG[group] / count[group])),
+  };
   applyGradient(dx, dy, x, geometry, gradient, mask);
   return { dweight, dbias };
 }

@@ -141,7 +141,7 @@ function operandOf(array: TypedArray, shape: readonly number[]): Operand {
     shape,
     length: array.length,
     heap: pointer < 0 ? array : null,
-    pointer: pointer < 0 ? 0 : pointer,
+    pointer: Math.max(pointer, 0),
   };
 }
 
@@ -279,16 +279,13 @@ export class Target {
   /** Throws where writing the result would overwrite part of an input before it is read; the same array is fine. */
   checkOverlap(method: string, name: string, input: Operand): void {
     if (this.#given === undefined || this.#given === null) return;
-    const width = elementBytes(this.dtype);
     const [a, b] = [this.heap, input.heap];
-    const bytes = this.length * width;
-    const apart =
-      a !== null && b !== null && a.buffer === b.buffer
-        ? Math.abs(a.byteOffset - b.byteOffset)
-        : a === null && b === null
-          ? Math.abs(this.pointer - input.pointer)
-          : Infinity;
-    if (apart !== 0 && apart < bytes) {
+    if ((a === null) !== (b === null) || (a !== null && a.buffer !== b?.buffer)) return;
+    const start = a?.byteOffset ?? this.pointer;
+    const inputStart = b?.byteOffset ?? input.pointer;
+    const end = start + this.length * elementBytes(this.dtype);
+    const inputEnd = inputStart + input.length * elementBytes(input.dtype);
+    if (start !== inputStart && start < inputEnd && inputStart < end) {
       fail(method, `out overlaps ${name} in part; pass the very array of ${name} to work in place, or another`);
     }
   }

@@ -88,7 +88,7 @@ export interface RunningStatistics {
 export interface BatchNormResult {
   y: Tensor;
   saved: BatchNormSaved;
-  /** The statistics after this batch, in training where running statistics were given. */
+  /** The running statistics after this batch (in eval mode as they were); null where none were given. */
   running: RunningStatistics | null;
 }
 
@@ -190,7 +190,8 @@ function forwardAs(method: string, x: TensorLike, options: BatchNormOptions): Ba
   const count = new Float64Array(c).fill(operand.length / c);
   let statistics = fixedStatistics(runningMean, runningVar, eps, count);
   let constant = true;
-  let running: RunningStatistics | null = null;
+  let next = { mean: runningMean, variance: runningVar };
+  let numBatchesTracked = tracked;
   if (mode === "train") {
     const moments = channelMoments(operand, geometry, mask);
     const single = moments.count[0] < 2;
@@ -209,23 +210,22 @@ function forwardAs(method: string, x: TensorLike, options: BatchNormOptions): Ba
       statistics = fixedStatistics(moments.mean, variance, eps, moments.count);
       constant = false;
     }
-    if (hasRunning) {
-      const numBatchesTracked = tracked + (single ? 0 : 1);
+    if (!single) {
+      numBatchesTracked++;
       const unbiased = options.unbiasedRunningVar ?? true;
-      const next = single
-        ? { mean: runningMean, variance: runningVar }
-        : updateRunning(moments, runningMean, runningVar, numBatchesTracked, momentum, unbiased);
-      running = {
-        runningMean: sameClass(next.mean, options.runningMean),
-        runningVar: sameClass(next.variance, options.runningVar),
-        numBatchesTracked,
-      };
+      next = updateRunning(moments, runningMean, runningVar, numBatchesTracked, momentum, unbiased);
     }
   }
   applyGroups(y, operand, geometry, byChannel(geometry), statistics, weight, bias, mask);
   return {
     y: y.result,
-    running,
+    running: hasRunning
+      ? {
+          runningMean: sameClass(next.mean, options.runningMean),
+          runningVar: sameClass(next.variance, options.runningVar),
+          numBatchesTracked,
+        }
+      : null,
     saved: {
       x: keepInput(x, operand, y),
       ...statistics,

@@ -7,14 +7,20 @@ Without names every operation is written, one file DIR/<op>.json each; DIR is `c
 otherwise. Needs numpy, PyTorch and scikit-learn (Debian: python3-torch, python3-sklearn). The output is the same on
 every run: each operation draws its data from a generator seeded by its own name.
 
-The reference shares no code with the package. Every value is computed in float64; every gradient comes from PyTorch's
-autograd on a forward pass written out in elementary operations, and is compared with PyTorch's or scikit-learn's own
-implementation where there is one. An assertion stops the run when they disagree.
+The reference shares no code with the package. Every value is computed in float64, and every gradient by PyTorch's
+autograd, on a forward pass written out in elementary operations. Forward results are compared with PyTorch's or
+scikit-learn's own implementation where there is one that keeps its precision on the data (not at large offsets); an
+assertion stops the run when they disagree.
 """
 
 import argparse
+import os
 import pathlib
 import sys
+
+# One thread, before numpy is loaded: several would add up in an order of their own on every run.
+for library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ[f"{library}_NUM_THREADS"] = "1"
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))

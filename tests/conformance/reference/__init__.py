@@ -2,6 +2,7 @@
 
 from .cases import OPERATIONS
 from . import (  # noqa: F401  (each registers its operations)
-    batch, batch_variants, layer, mixtures, local, recurrent, activations, weights, scalers, whitening, images, schedules)
+    batch, batch_variants, layer, mixtures, local, recurrent, activations, weights, scalers, whitening, images,
+    schedules)
 
 __all__ = ["OPERATIONS"]

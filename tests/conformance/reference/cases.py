@@ -60,11 +60,14 @@ def encode_input(array):
     return {"dtype": dtype, "shape": list(array.shape), "data": [number(value) for value in data]}
 
 
-def encode_output(array, dtype):
-    """float64 results, with enough digits for the tolerances below and no more (1e-5 in float32, 1e-11 in float64)."""
+def encode_output(array, dtype, tolerance):
+    """float64 results, with enough digits for the tolerance and no more (a thousandth of atol, a hundredth of rtol)."""
     array = np.asarray(array, dtype=F64)
     digits = 7 if dtype == F32 else 13
     data = [float(f"{value:.{digits}g}") for value in array.ravel().tolist()]
+    if tolerance["atol"] > 0:
+        decimals = 3 - math.floor(math.log10(tolerance["atol"]))
+        data = [round(value, decimals) + 0.0 if math.isfinite(value) else value for value in data]  # + 0.0: no -0
     return {"dtype": np.dtype(dtype).name, "shape": list(array.shape), "data": [number(value) for value in data]}
 
 
@@ -119,6 +122,17 @@ class Suite:
         inputs = {key: value for key, value in inputs.items() if value is not None}
         if only:
             outputs = {key: outputs[key] for key in only}
+        if atol is None and scale is None:
+            # An output twenty times larger than another would blunt the tolerance of both: a case of its own.
+            sizes = {key: largest(value) for key, value in outputs.items() if not key.startswith(WELL_CONDITIONED)}
+            large = [key for key, size in sizes.items() if size > 20 * max(1.0, min(sizes.values()))]
+            if large:
+                small = [key for key in outputs if key not in large]
+                common = {"rtol": rtol, "terms": terms}
+                self.add(f"{name}, {', '.join(large)}", attrs, inputs, outputs, scale=max(sizes.values()), only=large,
+                         **common)
+                self.add(name, attrs, inputs, outputs, only=small, **common)
+                return
         dtype = precision(inputs)
         tolerance = derive_tolerance(dtype, inputs, outputs, scale, terms)
         if atol is not None:
@@ -128,7 +142,7 @@ class Suite:
         self._append({
             "op": self.op, "name": f"{name}, {'f32' if dtype == F32 else 'f64'}", "attrs": attrs,
             "inputs": {key: encode_input(value) for key, value in inputs.items()},
-            "outputs": {key: encode_output(value, dtype) for key, value in outputs.items()},
+            "outputs": {key: encode_output(value, dtype, tolerance) for key, value in outputs.items()},
             "tolerance": tolerance})
 
     def error(self, name, attrs, inputs):
@@ -152,21 +166,30 @@ def precision(inputs):
     return F64 if np.dtype(F64) in dtypes or not dtypes else F32
 
 
+def largest(array):
+    """The largest magnitude among the finite numbers."""
+    magnitudes = np.abs(np.asarray(array, dtype=F64))
+    return magnitudes[np.isfinite(magnitudes)].max(initial=0)
+
+
+# Sums without cancellation, or numbers the data are measured in: their own magnitude (rtol) is what bounds the error.
+WELL_CONDITIONED = ("running", "dweight", "dbias", "mean", "var", "scale", "count", "center", "min", "max",
+                    "covariance", "eigenvalues", "inverse")
+
+
 def derive_tolerance(dtype, inputs, outputs, scale=None, terms=None):
     """One tolerance a case.
 
     Elements: an output is the end of a chain of some ten roundings, none of them of a number larger than the largest
     output, so that 16 units of rounding (2**-24 = 6e-8 in float32: 1e-6; twice that is allowed) of that largest number
     (`scale`) bound the error where an output cancels to almost nothing.
-    Sums (dweight, dbias): `terms` numbers as large as dy, each with its own rounding errors, are added; such errors grow
-    as the root of their number.
+    Sums (dweight, dbias): `terms` numbers as large as dy, each with its own rounding errors, are added; such errors
+    grow as the root of their number.
     float64 results could be held to 1e-15 in the same way; 1e-12 leaves room for another order of summation.
     """
     unit = 1e-6 if dtype == F32 else 1e-12
     if scale is None:
-        magnitudes = [np.abs(np.asarray(value))[np.isfinite(value)] for key, value in outputs.items()
-                      if not key.startswith(("running", "dweight", "dbias", "mean", "inverse"))]
-        scale = max([1.0] + [m.max() for m in magnitudes if m.size])
+        scale = max([1.0] + [largest(value) for key, value in outputs.items() if not key.startswith(WELL_CONDITIONED)])
     atol = 2 * unit * scale
     if terms is None:
         sums = [np.size(outputs[key]) for key in ("dweight", "dbias") if key in outputs]

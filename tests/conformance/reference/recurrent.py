@@ -1,13 +1,12 @@
 """The batch-normalized LSTM."""
 
-import numpy as np
 import torch
 
 from .cases import F32, F64, centre, evaluate, malformed, measured_tolerance, operation
 
 
 def recurrent_batch_norm_forward(t, attrs):
-    """Cooijmans et al.: both products and the cell's output are normalized, with statistics of every timestep's batch."""
+    """Cooijmans et al.: both products and the cell's output are normalized, with each timestep's own statistics."""
 
     def normalize(z, gamma):
         d, _, var = centre(z, [0])
@@ -45,7 +44,8 @@ def recurrent_batch_norm(suite):
                 "dhs": normal(dtype, (steps, batch, hidden))}
 
     for dtype in (F32, F64):
-        for steps, batch, size, hidden in ((1, 3, 2, 1), (3, 5, 3, 2), (5, 4, 1, 3), (2, 7, 5, 1)):
+        for steps, batch, size, hidden in ((1, 3, 2, 1), (2, 5, 1, 1), (4, 3, 1, 1), (3, 5, 3, 2), (5, 4, 1, 3),
+                                           (2, 7, 5, 1)):
             add(f"{steps} steps, batch {batch}, {size} inputs, {hidden} units", {"eps": 1e-5},
                 tensors(dtype, steps, batch, size, hidden))
         add("gamma near 0.1, eps 1e-3", {"eps": 1e-3}, tensors(dtype, 3, 5, 2, 2, 0.1))
@@ -58,7 +58,8 @@ def recurrent_batch_norm(suite):
 
     inputs = tensors(F32, 2, 3, 3, 2)
     suite.error("xs without elements", {}, {**inputs, "xs": inputs["xs"][:0], "dhs": None})
-    suite.error("fewer data than the shape says", {}, {**inputs, "xs": malformed(inputs["xs"].ravel()[:-1], (2, 3, 3))})
+    suite.error("fewer data than the shape says", {},
+                {**inputs, "xs": malformed(inputs["xs"].ravel()[:-1], (2, 3, 3))})
     suite.error("w_x for other inputs", {}, {**inputs, "w_x": normal(F32, (8, 2))})
     suite.error("w_h for other units", {}, {**inputs, "w_h": normal(F32, (8, 3))})
     suite.error("h0 of another batch", {}, {**inputs, "h0": normal(F32, (2, 2))})

@@ -59,7 +59,8 @@ def fold_batch_norm(suite):
         # b - running_mean must not be rounded to float32 halfway: what is left is a difference of large numbers.
         far = normalizer(dtype, 3)
         far["running_mean"] = normal(dtype, 3, 1e4, 1)
-        add("b near a large running_mean", {}, {"w": normal(dtype, (3, 4)), "b": far["running_mean"] + dtype(0.5), **far})
+        add("b near a large running_mean", {},
+            {"w": normal(dtype, (3, 4)), "b": far["running_mean"] + dtype(0.5), **far})
         small = normalizer(dtype, 3)
         small["running_var"] = np.array([0, 1e-8, 1e4], dtype)
         add("running_var from 0 to 1e4", {"eps": 1e-5}, {"w": normal(dtype, (3, 4)), "b": normal(dtype, 3), **small})
@@ -127,7 +128,8 @@ def weight_norm(suite):
     suite.error("g for dim null holds several numbers", {"dim": None}, inputs)
     suite.error("dw of another shape", {"dim": 0}, {**inputs, "dw": normal(F32, (4, 4))})
     suite.error("v without elements", {"dim": 0}, {"v": np.zeros((4, 0), F32), "g": inputs["g"]})
-    suite.error("fewer data than the shape says", {"dim": 0}, {**inputs, "v": malformed(inputs["v"].ravel()[:-1], (4, 3))})
+    suite.error("fewer data than the shape says", {"dim": 0},
+                {**inputs, "v": malformed(inputs["v"].ravel()[:-1], (4, 3))})
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -323,7 +325,8 @@ def linear_errors(suite, inputs):
     suite.error("dy of another shape", {}, {**inputs, "dy": normal(F32, (rows, units + 1))})
     suite.error("x without rows", {}, {**inputs, "x": inputs["x"][:0], "dy": None})
     suite.error("w without rows", {}, {**inputs, "w": inputs["w"][:0], "dy": None})
-    suite.error("fewer data than the shape says", {}, {**inputs, "x": malformed(inputs["x"].ravel()[:-1], (rows, size))})
+    suite.error("fewer data than the shape says", {},
+                {**inputs, "x": malformed(inputs["x"].ravel()[:-1], (rows, size))})
     suite.error("x has one dimension", {}, {**inputs, "x": inputs["x"][0], "dy": None})
 
 

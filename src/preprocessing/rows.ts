@@ -1,0 +1,213 @@
+/**
+ * What every scaler stands on: rows of samples come in, statistics of their columns (features) come out, and an affine of
+ * each column goes back over rows.
+ */
+import type { Affine } from "../core/cells.js";
+import { fail, show } from "../core/errors.js";
+import {
+  copyF64,
+  elementBytes,
+  heapOf,
+  kernels,
+  kernelsOf,
+  scratch,
+  scratchF64,
+  type TypedArray,
+  withScratch,
+} from "../core/memory.js";
+import { emptyMoments, type Moments } from "../core/moments.js";
+import { stageValues, stageWhole, stream } from "../core/stream.js";
+import { elementsOf, type Operand, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
+
+/** Samples as rows: a tensor `[n, features]`, f32 or f64, or a list of rows (worked on as f64). NaN is a missing value. */
+export type RowsLike = TensorLike | readonly ArrayLike<number>[];
+
+/** Narrow rows are taken together up to about this many elements: a kernel's call for each would cost more than its work. */
+const NARROW = 256;
+
+/** How many of the rows to take as one. */
+function repeatsOf(rows: number, n: number): number {
+  return Math.max(1, Math.min(rows, Math.ceil(NARROW / n)));
+}
+
+function fromRows(method: string, name: string, rows: readonly ArrayLike<number>[]): Operand {
+  const n = rows[0]?.length ?? 0;
+  if (!(n > 0)) fail(method, `${name} has no elements; pass rows such as [[1, 2], [3, 4]]`);
+  const heap = new Float64Array(rows.length * n);
+  rows.forEach((row, i) => {
+    if (row?.length !== n) {
+      fail(method, `${name}[${i}] has ${row?.length ?? "no"} columns where ${name}[0] has ${n}; rows must be alike`);
+    }
+    for (let j = 0; j < n; j++) {
+      const value = row[j];
+      if (typeof value !== "number") {
+        fail(method, `${name}[${i}][${j}] must be a number (NaN where it is missing), got ${show(value)}`);
+      }
+      heap[i * n + j] = value;
+    }
+  });
+  return { dtype: "float64", shape: [rows.length, n], length: heap.length, heap, pointer: 0 };
+}
+
+/** Checks an argument of rows; its shape is [rows, features]. */
+export function readRows(method: string, name: string, value: RowsLike): Operand {
+  if (Array.isArray(value)) return fromRows(method, name, value);
+  const operand = readTensor(method, name, value);
+  if (operand.shape.length !== 2) {
+    fail(method, `${name} must be [rows, features], got shape ${show(operand.shape)}; one feature is [rows, 1]`);
+  }
+  return operand;
+}
+
+/** What scalers refuse to learn from: an infinity in column j, or sums too large for f64. */
+function failOnColumn(method: string, x: Operand, j: number): never {
+  const values = elementsOf(x);
+  const n = x.shape[1];
+  for (let at = j; at < values.length; at += n) {
+    if (Math.abs(values[at]) === Infinity) {
+      fail(method, `x[${(at - j) / n}, ${j}] is ${values[at]}; remove the row, or put NaN there for a missing value`);
+    }
+  }
+  fail(method, `the squares in column ${j} of x leave the range of float64; divide it by a power of ten first`);
+}
+
+function plainMoments(x: Operand): Moments {
+  const [rows, n] = x.shape;
+  const k = kernelsOf(x.dtype);
+  return withScratch(() => {
+    const mean = scratchF64(n);
+    const m2 = scratchF64(n);
+    const workspace = scratch(kernels().colScratchBytes());
+    stream({ rows, n, rowMultiple: kernels().colBlockRows() }, [x], [], ([at], { row, rows: count }) => {
+      k.colMomentsWide(mean, m2, at, count, n, row, workspace);
+    });
+    return { count: new Float64Array(n).fill(rows), mean: copyF64(mean, n), m2: copyF64(m2, n) };
+  });
+}
+
+/** Weights are one a row; absent, all are 1. NaN is left out. */
+function weightedMoments(x: Operand, weights: Operand | undefined): Moments {
+  const [rows, n] = x.shape;
+  const k = kernelsOf(x.dtype);
+  return withScratch(() => {
+    const count = scratchF64(n);
+    const mean = scratchF64(n);
+    const m2 = scratchF64(n);
+    const weightsAt = stageWhole(weights, "float64");
+    stream({ rows, n }, [x], [], ([at], { row, rows: part }) => {
+      k.colMomentsWeighted(count, mean, m2, at, weightsAt && weightsAt + 8 * row, part, n);
+    });
+    return { count: copyF64(count, n), mean: copyF64(mean, n), m2: copyF64(m2, n) };
+  });
+}
+
+/**
+ * Count (or sum of weights), mean and M2 of each column in f64; NaN is left out. Throws on infinities. `meanOnly`: an M2
+ * that overflows does no harm.
+ */
+export function columnMoments(method: string, x: Operand, weights: Operand | undefined, meanOnly: boolean): Moments {
+  const n = x.shape[1];
+  const isGood = ({ mean, m2 }: Moments, j: number) =>
+    Number.isFinite(mean[j]) && (Number.isFinite(m2[j]) || (meanOnly && !Number.isNaN(m2[j])));
+  const moments = weights === undefined ? plainMoments(x) : emptyMoments(n);
+  const isMissing = (_: number, j: number) => weights !== undefined || !isGood(moments, j);
+  if (!moments.mean.some(isMissing)) return moments;
+  // The blocked kernel has no place for a count of each column. Columns without NaN keep what it gave.
+  const careful = weightedMoments(x, weights);
+  for (let j = 0; j < n; j++) {
+    if (!isMissing(0, j)) continue;
+    if (!isGood(careful, j)) failOnColumn(method, x, j);
+    moments.count[j] = careful.count[j];
+    moments.mean[j] = careful.mean[j];
+    moments.m2[j] = careful.m2[j];
+  }
+  return moments;
+}
+
+/** Least and greatest of each column; NaN is passed over: +Infinity and −Infinity where there is nothing else. */
+export function columnExtremes(method: string, x: Operand): { low: Float64Array; high: Float64Array } {
+  const [rows, n] = x.shape;
+  const k = kernelsOf(x.dtype);
+  return withScratch(() => {
+    const width = elementBytes(x.dtype);
+    const repeats = repeatsOf(rows, n);
+    const lows = stageValues(new Float64Array(n * repeats).fill(Infinity), x.dtype);
+    const highs = stageValues(new Float64Array(n * repeats).fill(-Infinity), x.dtype);
+    stream({ rows, n }, [x], [], ([at], { rows: part }) => {
+      const wide = Math.floor(part / repeats);
+      k.colMinMax(lows, highs, at, wide, n * repeats);
+      k.colMinMax(lows, highs, at + wide * repeats * n * width, part % repeats, n);
+    });
+    const low = new Float64Array(n).fill(Infinity);
+    const high = new Float64Array(n).fill(-Infinity);
+    const heap = heapOf(x.dtype);
+    for (let i = 0; i < n * repeats; i++) {
+      low[i % n] = Math.min(low[i % n], heap[lows / width + i]);
+      high[i % n] = Math.max(high[i % n], heap[highs / width + i]);
+    }
+    for (let j = 0; j < n; j++) if (low[j] === -Infinity || high[j] === Infinity) failOnColumn(method, x, j);
+    return { low, high };
+  });
+}
+
+/** y = (x − mean)·scale + shift by columns, then brought into `limits` where given. NaN stays. */
+function affineRows(y: Target, x: Operand, { mean, scale, shift }: Affine, limits: readonly number[] | null): void {
+  const [rows, n] = x.shape;
+  const k = kernelsOf(x.dtype);
+  const width = elementBytes(x.dtype);
+  withScratch(() => {
+    const center = x.dtype === "float64" ? mean : Float32Array.from(mean);
+    const repeats = repeatsOf(rows, n);
+    const stage = (values: ArrayLike<number>) =>
+      stageValues(
+        Float64Array.from({ length: n * repeats }, (_, i) => values[i % n]),
+        x.dtype,
+      );
+    const centers = stage(center);
+    const scales = stage(scale);
+    // What rounding the mean to f32 left out.
+    const shifts = stage(shift.map((value, j) => value + (center[j] - mean[j]) * scale[j]));
+    stream({ rows, n }, [x], [y], ([from, to], { rows: part }) => {
+      const wide = Math.floor(part / repeats);
+      const done = wide * repeats * n * width;
+      k.colAffine(to, from, centers, scales, shifts, wide, n * repeats);
+      k.colAffine(to + done, from + done, centers, scales, shifts, part % repeats, n);
+      if (limits !== null) k.rowClamp(to, to, part * n, limits[0], limits[1]);
+    });
+  });
+}
+
+/** Whether f32 arithmetic can carry out the affine: nothing overflows, and no factor is subnormal. */
+function fitsFloat32({ mean, scale, shift }: Affine): boolean {
+  const tooLarge = (value: number) => Math.abs(value) > 2 ** 127;
+  return !(mean.some(tooLarge) || shift.some(tooLarge) || scale.some((a) => tooLarge(a) || Math.abs(a) < 2 ** -126));
+}
+
+/** `affineRows` into `out` or a new tensor. */
+export function transformRows(
+  method: string,
+  x: Operand,
+  out: TensorLike | undefined,
+  affine: Affine,
+  limits: readonly number[] | null = null,
+): Tensor {
+  const y = new Target(method, out, x);
+  y.checkOverlap(method, "x", x);
+  if (x.dtype === "float64" || fitsFloat32(affine)) affineRows(y, x, affine, limits);
+  else {
+    const heap = Float64Array.from(elementsOf(x));
+    const wide: Operand = { ...x, dtype: "float64", heap, pointer: 0 };
+    affineRows(new Target(method, { data: heap, shape: x.shape }, wide), wide, affine, limits);
+    place(y).set(heap);
+  }
+  return y.result;
+}
+
+/** Where the elements of a result go, made if need be. */
+function place(y: Target): TypedArray {
+  if (y.staged) {
+    y.heap ??= new Float32Array(y.length);
+    return y.heap;
+  }
+  return heapOf(y.dtype).subarray(y.pointer / elementBytes(y.dtype)).subarray(0, y.length);
+}

@@ -1,0 +1,211 @@
+/**
+ * The frame of the scalers: a scaler measures rows into a state, joins states, and turns a state into an affine of each
+ * column. States are never changed, only replaced, so a call that throws leaves the scaler as it was.
+ */
+import type { Affine } from "../core/cells.js";
+import { fail, show } from "../core/errors.js";
+import type { Operand, Tensor, TensorLike, VectorLike } from "../core/tensor.js";
+import { type RowsLike, readRows, transformRows } from "./rows.js";
+
+/** What a scaler saves: plain data that `JSON.stringify` writes without loss. */
+export interface SavedScaler {
+  version: 1;
+  /** The name of the class. */
+  kind: string;
+  config: Record<string, unknown>;
+  /** Null before the first fit. Numbers that JSON lacks are strings: "NaN", "Infinity", "-Infinity", "-0". */
+  state: Record<string, unknown> | null;
+}
+
+export interface TransformOptions {
+  /** Where to write the result; may be x. Default: a new heap array. */
+  out?: TensorLike;
+}
+
+/** An attribute as scikit-learn has it: an array of one entry a feature, a number, or None. */
+export type SklearnAttribute = VectorLike | number | null | undefined;
+
+/** What a state must tell: its number of columns. */
+export interface ScalerState {
+  readonly features: number;
+}
+
+export abstract class Scaler<State extends ScalerState, FitOptions extends object = object> {
+  /** The name of the class: minifiers change `constructor.name`. @internal */
+  protected abstract readonly kind: string;
+  /** @internal */
+  protected state: State | undefined;
+
+  /** The statistics of rows. @internal */
+  protected abstract measure(method: string, x: Operand, options: FitOptions): State;
+  /** The statistics of the rows of both. @internal */
+  protected abstract join(a: State, b: State): State;
+  /** y = (x − mean)·scale + shift. @internal */
+  protected abstract affine(state: State): Affine;
+  /** x from y. @internal */
+  protected abstract inverseAffine(state: State): Affine;
+  /** @internal */
+  protected abstract readonly config: Record<string, unknown>;
+  /** @internal */
+  protected abstract stateToJSON(state: State): Record<string, unknown>;
+
+  /** Number of columns of the rows that were fitted; undefined before. */
+  get nFeaturesIn(): number | undefined {
+    return this.state?.features;
+  }
+
+  /** Learns the statistics of x anew. */
+  fit(x: RowsLike, options: FitOptions = {} as FitOptions): this {
+    const method = `${this.kind}.fit`;
+    this.state = this.measure(method, readRows(method, "x", x), options);
+    return this;
+  }
+
+  /** Adds the rows of x to what was learned so far: the same as one `fit` over all parts, to rounding. */
+  partialFit(x: RowsLike, options: FitOptions = {} as FitOptions): this {
+    const method = `${this.kind}.partialFit`;
+    const rows = readRows(method, "x", x);
+    if (this.state !== undefined) this.checkFeatures(method, "x", rows.shape[1]);
+    this.add(this.measure(method, rows, options));
+    return this;
+  }
+
+  /** Adds what another scaler learned: the same as one `fit` over the rows of both. The other is left as it is. */
+  merge(other: this): this {
+    const method = `${this.kind}.merge`;
+    if (!(other instanceof Scaler) || other.kind !== this.kind) {
+      fail(method, `other must be a ${this.kind}, got ${other instanceof Scaler ? other.kind : show(other)}`);
+    }
+    if (other.state === undefined) return this;
+    if (this.state !== undefined) this.checkFeatures(method, "other", other.state.features);
+    this.add(other.state);
+    return this;
+  }
+
+  /** The scaled rows, in the shape and element type of x. */
+  transform(x: RowsLike, options: TransformOptions = {}): Tensor {
+    return this.apply("transform", x, options);
+  }
+
+  /** `fit`, then `transform` of the same rows. */
+  fitTransform(x: RowsLike, options: FitOptions & TransformOptions = {} as FitOptions): Tensor {
+    return this.fit(x, options).transform(x, options);
+  }
+
+  /** The rows that `transform` made y of. */
+  inverseTransform(x: RowsLike, options: TransformOptions = {}): Tensor {
+    return this.apply("inverseTransform", x, options);
+  }
+
+  /** The scaler as plain data, for `JSON.stringify` and `fromJSON`. */
+  toJSON(): SavedScaler {
+    const { kind, config } = this;
+    return { version: 1, kind, config, state: this.state === undefined ? null : this.stateToJSON(this.state) };
+  }
+
+  /** The bounds that `transform` keeps results in. @internal */
+  protected limits(): readonly number[] | null {
+    return null;
+  }
+
+  private apply(verb: "transform" | "inverseTransform", x: RowsLike, { out }: TransformOptions): Tensor {
+    const method = `${this.kind}.${verb}`;
+    const state = this.fitted(verb);
+    const rows = readRows(method, "x", x);
+    this.checkFeatures(method, "x", rows.shape[1]);
+    if (verb === "transform") return transformRows(method, rows, out, this.affine(state), this.limits());
+    return transformRows(method, rows, out, this.inverseAffine(state));
+  }
+
+  private add(state: State): void {
+    this.state = this.state === undefined ? state : this.join(this.state, state);
+  }
+
+  private checkFeatures(method: string, name: string, features: number): void {
+    const known = (this.state as State).features;
+    if (features !== known) {
+      fail(
+        method,
+        `${name} has ${features} features where the scaler was fitted on ${known}; pass rows with the same columns`,
+      );
+    }
+  }
+
+  /** The state, or an error that says how to come by one. @internal */
+  protected fitted(member: string): State {
+    if (this.state === undefined) {
+      fail(
+        `${this.kind}.${member}`,
+        "the scaler is not fitted; call fit(rows) or partialFit(rows) first, or load one with fromJSON",
+      );
+    }
+    return this.state;
+  }
+}
+
+/** scikit-learn's rule for scales that are not deviations: one of nothing but rounding counts as 1. */
+export function oneForZero(scale: Float64Array): Float64Array {
+  return scale.map((value) => (value < 10 * Number.EPSILON ? 1 : value));
+}
+
+/** Numbers as JSON can hold them. */
+export function toNumbers(values: ArrayLike<number>): Array<number | string> {
+  return Array.from(values, (value) =>
+    Object.is(value, -0) ? "-0" : Number.isFinite(value) ? value : String(value),
+  );
+}
+
+/** Reads `SavedScaler`s back, naming what does not fit. */
+export class SavedReader {
+  readonly config: Record<string, unknown>;
+  readonly #method: string;
+  readonly #state: Record<string, unknown> | null;
+
+  constructor(kind: string, saved: unknown) {
+    this.#method = `${kind}.fromJSON`;
+    const { version, kind: found, config, state } = this.#object("saved", saved);
+    if (found !== kind) this.#fail(`kind must be "${kind}", got ${show(found)}`);
+    if (version !== 1) this.#fail(`version must be 1, got ${show(version)}; a newer evenkeel wrote it, update`);
+    this.config = this.#object("config", config);
+    this.#state = state === null ? null : this.#object("state", state);
+  }
+
+  get isFitted(): boolean {
+    return this.#state !== null;
+  }
+
+  /** An array of the state, with `length` entries where that is known. */
+  values(name: string, length?: number): Float64Array {
+    const list = this.#state?.[name];
+    if (!Array.isArray(list) || list.length === 0 || (length !== undefined && list.length !== length)) {
+      const wanted = length === undefined ? "numbers" : `${length} numbers`;
+      this.#fail(`state.${name} must be an array of ${wanted}, got ${show(list)}`);
+    }
+    return Float64Array.from(list, (value) => this.#number(name, value));
+  }
+
+  /** A single number of the state. */
+  value(name: string): number {
+    return this.#number(name, this.#state?.[name]);
+  }
+
+  #number(name: string, value: unknown): number {
+    if (typeof value === "number") return value;
+    if (!["NaN", "Infinity", "-Infinity", "-0"].includes(value as string)) {
+      this.#fail(`state.${name} must hold numbers, got ${show(value)}`);
+    }
+    return Number(value);
+  }
+
+  #object(name: string, value: unknown): Record<string, unknown> {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) {
+      const remedy = typeof value === "string" ? "; pass JSON.parse of it" : "";
+      this.#fail(`${name} must be an object as toJSON makes it, got ${show(value)}${remedy}`);
+    }
+    return value as Record<string, unknown>;
+  }
+
+  #fail(message: string): never {
+    return fail(this.#method, message);
+  }
+}

@@ -1,0 +1,53 @@
+/** Scalers of data: how the names of a case map to the API. */
+
+/** The rows [from, to) of a tensor whose first dimension counts them. */
+function slice({ data, shape }, from, to) {
+  const width = data.length / shape[0];
+  return { data: data.slice(from * width, to * width), shape: [to - from, ...shape.slice(1)] };
+}
+
+/** A tensor cut into chunks of so many rows, which must be all of them. */
+function cut(tensor, chunks) {
+  let from = 0;
+  const parts = chunks.map((rows) => {
+    const part = slice(tensor, from, from + rows);
+    from += rows;
+    return part;
+  });
+  if (from !== tensor.shape[0])
+    throw new RangeError(`chunks [${chunks}] must sum to the rows of x (${tensor.shape[0]})`);
+  return parts;
+}
+
+/** Fits at once, or chunk by chunk. */
+function fitted(scaler, x, chunks, sampleWeight) {
+  if (chunks === undefined) return scaler.fit(x, { sampleWeight });
+  const weightParts = sampleWeight && cut(sampleWeight, chunks);
+  for (const [i, part] of cut(x, chunks).entries()) scaler.partialFit(part, { sampleWeight: weightParts?.[i] });
+  return scaler;
+}
+
+/** What goes through and back. */
+function there(scaler, x) {
+  const y = scaler.transform(x);
+  return { y, inverse: scaler.inverseTransform(y) };
+}
+
+export const scalers = {
+  standard_scaler: (api, { x, sample_weight: sampleWeight }, attrs) => {
+    const { with_mean: withMean, with_std: withStd, ddof, chunks } = attrs;
+    const scaler = fitted(new api.StandardScaler({ withMean, withStd, ddof }), x, chunks, sampleWeight);
+    return { mean: scaler.mean, var: scaler.variance, scale: scaler.scale, ...there(scaler, x) };
+  },
+
+  min_max_scaler: (api, { x, x_new: xNew }, { feature_range: featureRange, clip, chunks }) => {
+    const scaler = fitted(new api.MinMaxScaler({ featureRange, clip }), x, chunks);
+    return { min: scaler.dataMin, max: scaler.dataMax, ...there(scaler, xNew ?? x) };
+  },
+
+  merge_moments: (api, { x }, { chunks }) => {
+    const [first, ...others] = cut(x, chunks).map((part) => new api.StandardScaler().fit(part));
+    for (const other of others) first.merge(other);
+    return { count: first.nSamplesSeen, mean: first.mean, var: first.variance };
+  },
+};
