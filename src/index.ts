@@ -23,5 +23,15 @@ export { presets } from "./layers/presets.js";
 export type { RMSNormConfig, RMSNormGradients, RMSNormOptions, RMSNormSaved } from "./layers/rms-norm.js";
 export { RMSNorm, rmsNorm, rmsNormBackward, rmsNormForward } from "./layers/rms-norm.js";
 export { type MatmulOptions, matmul } from "./linalg/matmul.js";
+export type { MinMaxScalerConfig, SklearnMinMaxScaler } from "./preprocessing/min-max-scaler.js";
+export { MinMaxScaler } from "./preprocessing/min-max-scaler.js";
+export type { RowsLike } from "./preprocessing/rows.js";
+export type { SavedScaler, SklearnAttribute, TransformOptions } from "./preprocessing/scaler.js";
+export type {
+  SklearnStandardScaler,
+  StandardScalerConfig,
+  WeightedFitOptions,
+} from "./preprocessing/standard-scaler.js";
+export { StandardScaler } from "./preprocessing/standard-scaler.js";
 export type { FoldableNorm, FoldOptions, LinearMap } from "./weights/fold-batch-norm.js";
 export { foldBatchNorm } from "./weights/fold-batch-norm.js";

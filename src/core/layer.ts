@@ -86,6 +86,13 @@ export abstract class Layer {
     for (const parameter of Object.values(this.parameters())) parameter.grad = null;
   }
 
+  /** Adds what `backward` found to the gradients, except in eval mode. @internal */
+  protected learn({ dweight, dbias }: { dweight?: Tensor | null; dbias?: Tensor | null }): void {
+    if (this.mode === "eval") return;
+    if (dweight) this.weight?.addGrad(dweight.data);
+    if (dbias) this.bias?.addGrad(dbias.data);
+  }
+
   /** The entries of the state; layers with buffers add theirs. @internal */
   protected stateEntries(): StateEntry[] {
     const entries: StateEntry[] = [];

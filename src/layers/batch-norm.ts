@@ -317,7 +317,7 @@ export interface BatchNormConfig extends ChannelNormConfig {
  * `momentum: null`, the average over the batches since `resetRunningStats`.
  *
  * @example
- * const norm = new BatchNorm(64);
+ * const norm = new BatchNorm(768);
  * const y = norm.forward(x);
  * const dx = norm.backward(dy); // norm.weight.grad, norm.bias.grad
  * norm.eval();
@@ -377,12 +377,9 @@ export class BatchNorm extends Layer {
   /** dx of the last forward; adds to the gradients of weight and bias, except in eval mode. */
   backward(dy: TensorLike, options: { out?: TensorLike } = {}): Tensor {
     const saved = this.#saved as BatchNormSaved;
-    const { dx, dweight, dbias } = backwardAs("BatchNorm.backward", dy, saved, options.out);
-    if (this.mode !== "eval") {
-      if (dweight) this.weight?.addGrad(dweight.data);
-      if (dbias) this.bias?.addGrad(dbias.data);
-    }
-    return dx;
+    const gradients = backwardAs("BatchNorm.backward", dy, saved, options.out);
+    this.learn(gradients);
+    return gradients.dx;
   }
 
   /** Mean 0, variance 1, no batches. */

@@ -202,7 +202,7 @@ export interface ChannelNormConfig {
  * true by default.
  *
  * @example
- * const norm = new GroupNorm(32, 64);
+ * const norm = new GroupNorm(32, 768);
  * const y = norm.forward(x);
  * const dx = norm.backward(dy); // norm.weight.grad, norm.bias.grad
  */
@@ -245,12 +245,9 @@ export class GroupNorm extends Layer {
   /** dx of the last forward; adds to the gradients of weight and bias, except in eval mode. */
   backward(dy: TensorLike, options: { out?: TensorLike } = {}): Tensor {
     const saved = this.#saved as GroupNormSaved;
-    const { dx, dweight, dbias } = groupNormBackwardAs("GroupNorm.backward", dy, saved, options.out);
-    if (this.mode !== "eval") {
-      if (dweight) this.weight?.addGrad(dweight.data);
-      if (dbias) this.bias?.addGrad(dbias.data);
-    }
-    return dx;
+    const gradients = groupNormBackwardAs("GroupNorm.backward", dy, saved, options.out);
+    this.learn(gradients);
+    return gradients.dx;
   }
 }
 

@@ -59,8 +59,8 @@ export function instanceNormForward(
  * The gradient of instance normalization: `groupNormBackward` with the positions of (n, c) as the group.
  *
  * @example
- * const { y, saved } = instanceNormForward(x, { weight, bias });
- * const { dx, dweight, dbias } = instanceNormBackward(dy, saved);
+ * const { y, saved } = instanceNormForward(images);
+ * const { dx } = instanceNormBackward(dimages, saved);
  */
 export function instanceNormBackward(
   dy: TensorLike,
@@ -75,8 +75,8 @@ export function instanceNormBackward(
  *
  * @example
  * const norm = new InstanceNorm(64, { affine: true });
- * const y = norm.forward(x);
- * const dx = norm.backward(dy); // norm.weight.grad, norm.bias.grad
+ * const y = norm.forward(images);
+ * const dx = norm.backward(dimages); // norm.weight.grad, norm.bias.grad
  */
 export class InstanceNorm extends Layer {
   readonly numFeatures: number;
@@ -114,11 +114,8 @@ export class InstanceNorm extends Layer {
   /** dx of the last forward; adds to the gradients of weight and bias, except in eval mode. */
   backward(dy: TensorLike, options: { out?: TensorLike } = {}): Tensor {
     const saved = this.#saved as InstanceNormSaved;
-    const { dx, dweight, dbias } = groupNormBackwardAs("InstanceNorm.backward", dy, saved, options.out);
-    if (this.mode !== "eval") {
-      if (dweight) this.weight?.addGrad(dweight.data);
-      if (dbias) this.bias?.addGrad(dbias.data);
-    }
-    return dx;
+    const gradients = groupNormBackwardAs("InstanceNorm.backward", dy, saved, options.out);
+    this.learn(gradients);
+    return gradients.dx;
   }
 }

@@ -203,17 +203,14 @@ export class LayerNorm extends Layer {
 
   /** dx of the last forward; adds to the gradients of weight and bias, except in eval mode. */
   backward(dy: TensorLike, options: { out?: TensorLike } = {}): Tensor {
-    const { dx, dweight, dbias } = normRowsBackward(
+    const gradients = normRowsBackward(
       "LayerNorm.backward",
       dy,
       this.#saved as LayerNormSaved,
       options.out,
       true,
     );
-    if (this.mode !== "eval") {
-      if (dweight) this.weight?.addGrad(dweight.data);
-      if (dbias) this.bias?.addGrad(dbias.data);
-    }
-    return dx;
+    this.learn(gradients);
+    return gradients.dx;
   }
 }

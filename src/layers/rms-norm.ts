@@ -105,8 +105,8 @@ export class RMSNorm extends Layer {
   /** dx of the last forward; adds to the gradient of the weight, except in eval mode. */
   backward(dy: TensorLike, options: { out?: TensorLike } = {}): Tensor {
     const saved = this.#saved as RMSNormSaved;
-    const { dx, dweight } = normRowsBackward("RMSNorm.backward", dy, saved, options.out, false);
-    if (this.mode !== "eval" && dweight) this.weight?.addGrad(dweight.data);
-    return dx;
+    const gradients = normRowsBackward("RMSNorm.backward", dy, saved, options.out, false);
+    this.learn(gradients);
+    return gradients.dx;
   }
 }

@@ -209,5 +209,7 @@ function place(y: Target): TypedArray {
     y.heap ??= new Float32Array(y.length);
     return y.heap;
   }
-  return heapOf(y.dtype).subarray(y.pointer / elementBytes(y.dtype)).subarray(0, y.length);
+  return heapOf(y.dtype)
+    .subarray(y.pointer / elementBytes(y.dtype))
+    .subarray(0, y.length);
 }

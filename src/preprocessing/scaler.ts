@@ -4,7 +4,7 @@
  */
 import type { Affine } from "../core/cells.js";
 import { fail, show } from "../core/errors.js";
-import type { Operand, Tensor, TensorLike, VectorLike } from "../core/tensor.js";
+import { type Operand, readValues, type Tensor, type TensorLike, type VectorLike } from "../core/tensor.js";
 import { type RowsLike, readRows, transformRows } from "./rows.js";
 
 /** What a scaler saves: plain data that `JSON.stringify` writes without loss. */
@@ -150,9 +150,7 @@ export function oneForZero(scale: Float64Array): Float64Array {
 
 /** Numbers as JSON can hold them. */
 export function toNumbers(values: ArrayLike<number>): Array<number | string> {
-  return Array.from(values, (value) =>
-    Object.is(value, -0) ? "-0" : Number.isFinite(value) ? value : String(value),
-  );
+  return Array.from(values, (value) => (Object.is(value, -0) ? "-0" : Number.isFinite(value) ? value : String(value)));
 }
 
 /** Reads `SavedScaler`s back, naming what does not fit. */
@@ -208,4 +206,23 @@ export class SavedReader {
   #fail(message: string): never {
     return fail(this.#method, message);
   }
+}
+
+/** An attribute of scikit-learn with an entry for each feature. */
+export function readSklearn(method: string, name: string, value: SklearnAttribute, length?: number): Float64Array {
+  if (value === null || value === undefined || typeof value === "number") {
+    fail(method, `${name} must be an array with an entry for each feature, got ${show(value)}`);
+  }
+  const given = "data" in value ? value.data.length : value.length;
+  if (given === 0) fail(method, `${name} has no elements; pass the attributes of a fitted scaler`);
+  return readValues(method, name, value, length ?? given, "one for each feature", 0);
+}
+
+/** n_samples_seen_, which is a number unless missing values make the columns differ, for each column. */
+export function readSklearnCount(method: string, value: SklearnAttribute, length: number): Float64Array {
+  const name = "n_samples_seen_";
+  const count =
+    typeof value === "number" ? new Float64Array(length).fill(value) : readSklearn(method, name, value, length);
+  if (!count.every((n) => n >= 0 && n < Infinity)) fail(method, `${name} must be at least 0, got ${show(value)}`);
+  return count;
 }

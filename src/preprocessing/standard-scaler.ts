@@ -1,17 +1,10 @@
 import type { Affine } from "../core/cells.js";
 import { checkNumber, fail, show } from "../core/errors.js";
-import { emptyMoments, type Moments, mergeInto } from "../core/moments.js";
+import type { Moments } from "../core/moments.js";
 import { elementsOf, type Operand, readVector, type VectorLike } from "../core/tensor.js";
+import { MomentsScaler, type MomentsState, meanOf, momentsFromJSON, momentsFromSklearn } from "./moments-scaler.js";
 import { columnMoments } from "./rows.js";
-import {
-  readSklearn,
-  readSklearnCount,
-  SavedReader,
-  Scaler,
-  type ScalerState,
-  type SklearnAttribute,
-  toNumbers,
-} from "./scaler.js";
+import { SavedReader, type SklearnAttribute } from "./scaler.js";
 
 export interface StandardScalerConfig {
   /** Subtract the mean. Default true. */
@@ -27,7 +20,7 @@ export interface WeightedFitOptions {
   sampleWeight?: VectorLike;
 }
 
-/** What scikit-learn's StandardScaler holds after a fit; parameters are taken over where they are there. */
+/** What scikit-learn's StandardScaler holds after a fit. Parameters are taken over where they are there. */
 export interface SklearnStandardScaler {
   mean_: SklearnAttribute;
   var_?: SklearnAttribute;
@@ -36,19 +29,15 @@ export interface SklearnStandardScaler {
   with_std?: boolean;
 }
 
-interface State extends ScalerState {
-  readonly moments: Moments;
-}
-
 /**
  * Brings each column to mean 0 and variance 1.
  *
- * y = (x − mean)/scale, scale = √(M2/(n − ddof)), and 1 where the column is constant to rounding: where its variance v is at
- * most n·u·v + (n·mean·u)², u = 2⁻⁵².
+ * y = (x − mean)/scale, scale = √(M2/(n − ddof)); 1 where the column is constant to rounding, that is where its biased
+ * variance v is at most n·u·v + (n·mean·u)², u = 2⁻⁵².
  *
- * Rows are `[n, features]`, f32, f64 or plain lists. Statistics are f64, merged by their differences, so that no offset of
- * the data spoils them. NaN is a missing value: left out of the statistics, kept by `transform`. Throws on an infinity in
- * `fit`, on another number of columns than was fitted, on use before a fit.
+ * Rows are `[n, features]`, f32, f64 or plain lists. Statistics are f64 and merged by their differences, so that no offset
+ * of the data spoils them. NaN is a missing value: left out of the statistics, kept by `transform`. Throws on an infinity
+ * in `fit`, on another number of columns than was fitted, and on use before a fit.
  *
  * Source: scikit-learn's StandardScaler; T. F. Chan, G. H. Golub, R. J. LeVeque, "Algorithms for computing the sample
  * variance", 1983.
@@ -59,7 +48,7 @@ interface State extends ScalerState {
  * const saved = JSON.stringify(scaler);
  * const loaded = StandardScaler.fromJSON(JSON.parse(saved));
  */
-export class StandardScaler extends Scaler<State, WeightedFitOptions> {
+export class StandardScaler extends MomentsScaler<WeightedFitOptions> {
   /** @internal */
   protected readonly kind = "StandardScaler";
   readonly withMean: boolean;
@@ -73,16 +62,15 @@ export class StandardScaler extends Scaler<State, WeightedFitOptions> {
     this.ddof = checkNumber("StandardScaler", "ddof", config.ddof ?? 0, 0);
   }
 
-  /** Takes over what scikit-learn fitted: `json.dumps` of the attributes, arrays as lists. */
+  /**
+   * A scaler fitted by scikit-learn, from its attributes with arrays as lists.
+   *
+   * @example
+   * const scaler = StandardScaler.fromSklearn({ mean_: [2, 20], var_: [1, 100], n_samples_seen_: 3 });
+   */
   static fromSklearn(attributes: SklearnStandardScaler): StandardScaler {
-    const method = "StandardScaler.fromSklearn";
-    const { with_mean, with_std } = attributes;
-    const mean = readSklearn(method, "mean_", attributes.mean_);
-    const scaler = new StandardScaler({ withMean: with_mean, withStd: with_std });
-    const count = readSklearnCount(method, attributes.n_samples_seen_, mean.length);
-    const variance = scaler.withStd ? readSklearn(method, "var_", attributes.var_, mean.length) : mean.map(() => NaN);
-    const m2 = variance.map((value, j) => value * count[j]);
-    scaler.state = { features: mean.length, moments: { count, mean, m2 } };
+    const scaler = new StandardScaler({ withMean: attributes.with_mean, withStd: attributes.with_std });
+    scaler.state = momentsFromSklearn("StandardScaler.fromSklearn", attributes, scaler.withStd);
     return scaler;
   }
 
@@ -90,28 +78,18 @@ export class StandardScaler extends Scaler<State, WeightedFitOptions> {
   static fromJSON(saved: unknown): StandardScaler {
     const reader = new SavedReader("StandardScaler", saved);
     const scaler = new StandardScaler(reader.config);
-    if (reader.isFitted) scaler.state = momentsFromJSON(reader);
+    scaler.state = momentsFromJSON(reader);
     return scaler;
   }
 
-  /** Mean of each column; NaN where there was no value. */
-  get mean(): Float64Array {
-    return meanOf(this.fitted("mean").moments);
-  }
-
-  /** Variance of each column, M2/(n − ddof). */
+  /** Variance of each column, M2/(n − ddof); NaN where there were not enough values. */
   get variance(): Float64Array {
     return varianceOf(this.fitted("variance").moments, this.ddof);
   }
 
-  /** What each column is divided by: the standard deviation, 1 for constant columns and without `withStd`. */
+  /** What each column is divided by: its standard deviation; 1 for a constant column, and without `withStd`. */
   get scale(): Float64Array {
     return this.scaleOf(this.fitted("scale").moments);
-  }
-
-  /** Rows fitted (with weights, their sum); an entry for each column where missing values make them differ. */
-  get nSamplesSeen(): number | Float64Array {
-    return countOf(this.state?.moments);
   }
 
   /** @internal */
@@ -121,31 +99,20 @@ export class StandardScaler extends Scaler<State, WeightedFitOptions> {
   }
 
   /** @internal */
-  protected measure(method: string, x: Operand, { sampleWeight }: WeightedFitOptions): State {
+  protected measure(method: string, x: Operand, { sampleWeight }: WeightedFitOptions): MomentsState {
     const weights = readWeights(method, sampleWeight, x.shape[0]);
     return { features: x.shape[1], moments: columnMoments(method, x, weights, !this.withStd) };
   }
 
   /** @internal */
-  protected join(a: State, b: State): State {
-    return { features: a.features, moments: joinMoments(a.moments, b.moments) };
+  protected affine({ features, moments }: MomentsState): Affine {
+    const scale = this.scaleOf(moments).map((value) => 1 / value);
+    return { mean: this.offsetOf(moments), scale, shift: new Float64Array(features) };
   }
 
   /** @internal */
-  protected affine({ moments }: State): Affine {
-    const shift = new Float64Array(moments.mean.length);
-    return { mean: this.offsetOf(moments), scale: this.scaleOf(moments).map((scale) => 1 / scale), shift };
-  }
-
-  /** @internal */
-  protected inverseAffine({ moments }: State): Affine {
-    const mean = new Float64Array(moments.mean.length);
-    return { mean, scale: this.scaleOf(moments), shift: this.offsetOf(moments) };
-  }
-
-  /** @internal */
-  protected stateToJSON({ moments }: State): Record<string, unknown> {
-    return momentsToJSON(moments);
+  protected inverseAffine({ features, moments }: MomentsState): Affine {
+    return { mean: new Float64Array(features), scale: this.scaleOf(moments), shift: this.offsetOf(moments) };
   }
 
   private offsetOf(moments: Moments): Float64Array {
@@ -153,16 +120,14 @@ export class StandardScaler extends Scaler<State, WeightedFitOptions> {
   }
 
   private scaleOf(moments: Moments): Float64Array {
-    if (!this.withStd) return new Float64Array(moments.mean.length).fill(1);
     const { count, mean } = moments;
+    if (!this.withStd) return new Float64Array(mean.length).fill(1);
     const biased = varianceOf(moments, 0);
-    const scale = varianceOf(moments, this.ddof);
-    for (let j = 0; j < scale.length; j++) {
-      const unit = Number.EPSILON;
+    const unit = Number.EPSILON;
+    return varianceOf(moments, this.ddof).map((variance, j) => {
       const isConstant = biased[j] <= count[j] * unit * biased[j] + (count[j] * mean[j] * unit) ** 2;
-      scale[j] = isConstant ? 1 : Math.sqrt(scale[j]);
-    }
-    return scale;
+      return isConstant ? 1 : Math.sqrt(variance);
+    });
   }
 }
 
@@ -171,17 +136,12 @@ function readWeights(method: string, sampleWeight: VectorLike | undefined, rows:
   if (weights === undefined) return undefined;
   elementsOf(weights).forEach((weight, i) => {
     if (!(weight >= 0 && weight < Infinity)) {
-      fail(method, `sampleWeight must hold finite numbers of at least 0, got ${show(weight)} at ${i}`);
+      fail(method, `sampleWeight must hold finite numbers of at least 0, got ${show(weight)} for row ${i}`);
     }
   });
   return weights;
 }
 
-/** A cell without values has no mean. */
-function meanOf({ count, mean }: Moments): Float64Array {
-  return mean.map((value, j) => (count[j] > 0 ? value : NaN));
-}
-
 function varianceOf({ count, m2 }: Moments, ddof: number): Float64Array {
-  return m2.map((value, j) => value / (count[j] - ddof));
+  return m2.map((value, j) => (count[j] > ddof ? value / (count[j] - ddof) : NaN));
 }

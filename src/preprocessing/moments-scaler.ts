@@ -1,0 +1,73 @@
+/** Scalers whose state is the count, mean and M2 of each column. */
+import { emptyMoments, type Moments, mergeInto } from "../core/moments.js";
+import {
+  readSklearn,
+  readSklearnCount,
+  type SavedReader,
+  Scaler,
+  type ScalerState,
+  type SklearnAttribute,
+  toNumbers,
+} from "./scaler.js";
+
+export interface MomentsState extends ScalerState {
+  readonly moments: Moments;
+}
+
+export abstract class MomentsScaler<FitOptions extends object = object> extends Scaler<MomentsState, FitOptions> {
+  /** Mean of each column; NaN where there was no value. */
+  get mean(): Float64Array {
+    return meanOf(this.fitted("mean").moments);
+  }
+
+  /** Rows fitted (with weights, their sum); an entry for each column where missing values make them differ. */
+  get nSamplesSeen(): number | Float64Array {
+    if (this.state === undefined) return 0;
+    const { count } = this.state.moments;
+    return count.every((value) => value === count[0]) ? count[0] : count.slice();
+  }
+
+  /** @internal */
+  protected join(a: MomentsState, b: MomentsState): MomentsState {
+    const moments = emptyMoments(a.features);
+    for (const { count, mean, m2 } of [a.moments, b.moments]) {
+      for (let j = 0; j < a.features; j++) mergeInto(moments, j, count[j], mean[j], m2[j]);
+    }
+    return { features: a.features, moments };
+  }
+
+  /** @internal */
+  protected stateToJSON({ moments }: MomentsState): Record<string, unknown> {
+    const { count, mean, m2 } = moments;
+    return { count: toNumbers(count), mean: toNumbers(mean), m2: toNumbers(m2) };
+  }
+}
+
+/** The mean of each cell: a cell without values has none. */
+export function meanOf({ count, mean }: Moments): Float64Array {
+  return mean.map((value, j) => (count[j] > 0 ? value : NaN));
+}
+
+/** The state that `toJSON` wrote. */
+export function momentsFromJSON(reader: SavedReader): MomentsState | undefined {
+  if (!reader.isFitted) return undefined;
+  const count = reader.values("count");
+  const features = count.length;
+  return {
+    features,
+    moments: { count, mean: reader.values("mean", features), m2: reader.values("m2", features) },
+  };
+}
+
+/** The state behind attributes of scikit-learn. Without a variance, M2 is unknown: NaN. */
+export function momentsFromSklearn(
+  method: string,
+  attributes: { mean_: SklearnAttribute; var_?: SklearnAttribute; n_samples_seen_: SklearnAttribute },
+  withVariance: boolean,
+): MomentsState {
+  const mean = readSklearn(method, "mean_", attributes.mean_);
+  const features = mean.length;
+  const count = readSklearnCount(method, attributes.n_samples_seen_, features);
+  const variance = withVariance ? readSklearn(method, "var_", attributes.var_, features) : mean.map(() => NaN);
+  return { features, moments: { count, mean, m2: variance.map((value, j) => value * count[j]) } };
+}
