@@ -1,5 +1,6 @@
 /**
- * Least and greatest element of each column, elements brought between bounds, and the norms of each row.
+ * Least and greatest element of each column, elements brought between bounds and their signs, and the
+ * norms of each row.
  *
  * Shapes: x [rows, cols]; low and high have one element of T a column and are merged into (the caller starts them at
  *   +Infinity and −Infinity). Row norms are f64, one a row.
@@ -40,6 +41,15 @@ class Clamped {
 
 @final
 @unmanaged
+class Sign {
+  @inline
+  at<T>(x: usize, u: usize, w: usize, b: usize, k0: v128, k1: v128, k2: v128, k3: v128, k4: v128): v128 {
+    return v.sign<T>(v.load(x));
+  }
+}
+
+@final
+@unmanaged
 class Magnitude {
   @inline
   first<T>(x: usize, u: usize, w: usize, k: v128): v128 {
@@ -72,6 +82,12 @@ function colMinMax<T>(low: usize, high: usize, x: usize, rows: i32, cols: i32): 
 function rowClamp<T>(y: usize, x: usize, n: i32, low: T, high: T): void {
   const k0 = v.splat<T>(low);
   map<T, Clamped>(y, x, 0, 0, 0, n, k0, v.splat<T>(high), k0, k0, k0);
+}
+
+/** y[i] = 1, −1 or 0 by the sign of x[i], for i < n. */
+function rowSign<T>(y: usize, x: usize, n: i32): void {
+  const none = v.zero();
+  map<T, Sign>(y, x, 0, 0, 0, n, none, none, none, none, none);
 }
 
 /** Greatest |x| of a run; NaN if any is NaN. */
@@ -170,4 +186,10 @@ export function rowNorm2_f32(norm: usize, x: usize, rows: i32, n: i32): void {
 }
 export function rowNorm2_f64(norm: usize, x: usize, rows: i32, n: i32): void {
   rowNorm2<f64>(norm, x, rows, n);
+}
+export function rowSign_f32(y: usize, x: usize, n: i32): void {
+  rowSign<f32>(y, x, n);
+}
+export function rowSign_f64(y: usize, x: usize, n: i32): void {
+  rowSign<f64>(y, x, n);
 }

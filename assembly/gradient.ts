@@ -173,7 +173,7 @@ function colGradAdd1<T>(s: usize, q: usize, c: usize, dy: usize, x: usize, width
 }
 
 /** sum[j] += s[j], in f64. */
-function addWide<T>(sum: usize, s: usize, width: i32): void {
+export function addWide<T>(sum: usize, s: usize, width: i32): void {
   for (let j: usize = 0; j < <usize>width; j++) {
     store<f64>(sum + (j << 3), load<f64>(sum + (j << 3)) + <f64>load<T>(s + j * sizeof<T>()));
   }

@@ -1,6 +1,6 @@
 /**
  * The kernels. A name is <row|col><Op>_<f32|f64>; arguments go outputs, inputs, counts in elements, scalars. `row` works
- * along contiguous runs (rows of a matrix, planes of an image), `col` across them.
+ * along contiguous runs (rows of a matrix, planes of an image), `col` across them, `each` on elements by themselves.
  */
 export {
   colAffine_f32,
@@ -10,6 +10,12 @@ export {
   rowStandardize_f32,
   rowStandardize_f64,
 } from "./affine";
+export {
+  rankOneValues_f64,
+  rankOneVectors_f64,
+  rotateRows_f64,
+  transpose_f64,
+} from "./eigen";
 export {
   colMinMax_f32,
   colMinMax_f64,
@@ -21,6 +27,8 @@ export {
   rowNorm1_f64,
   rowNorm2_f32,
   rowNorm2_f64,
+  rowSign_f32,
+  rowSign_f64,
 } from "./extrema";
 export {
   rowNormalize_f32,
@@ -45,6 +53,15 @@ export {
   rowWeightedGradSums_f64,
 } from "./gradient";
 export {
+  blendPixels,
+  foursToPlanes,
+  foursToTriples,
+  pixelsToPlanes,
+  pixelsToTriples,
+  planesToPixels,
+  triplesToPixels,
+} from "./images";
+export {
   compactRows_f32,
   compactRows_f64,
   zeroRows_f32,
@@ -54,7 +71,16 @@ export {
   matmul_f32,
   matmul_f64,
   matmulScratchBytes,
+  multiplyAdd_f64,
 } from "./matmul";
+export {
+  colCombine_f32,
+  colCombine_f64,
+  rowDot_f32,
+  rowDot_f64,
+  rowOuter_f32,
+  rowOuter_f64,
+} from "./matvec";
 export {
   colBlockRows,
   colMoments_f32,
@@ -72,6 +98,50 @@ export {
   rowSquares_f32,
   rowSquares_f64,
 } from "./moments";
+export {
+  eachAdd_f32,
+  eachAdd_f64,
+  eachMultiply_f32,
+  eachMultiply_f64,
+  eachMultiplyAdd_f32,
+  eachMultiplyAdd_f64,
+  eachSigmoid_f32,
+  eachSigmoid_f64,
+  eachSigmoidGrad_f32,
+  eachSigmoidGrad_f64,
+  eachTanh_f32,
+  eachTanh_f64,
+  eachTanhGrad_f32,
+  eachTanhGrad_f64,
+} from "./pointwise";
+export {
+  rowKeep,
+  rowNormal_f32,
+  rowNormal_f64,
+} from "./random";
+export {
+  applyReflections_f64,
+  applyReflectionsScratchBytes,
+  tridiagonalize_f64,
+  tridiagonalizeScratchBytes,
+} from "./reflect";
+export {
+  colWindowSquares_f32,
+  colWindowSquares_f64,
+  colWindowSum_f32,
+  colWindowSum_f64,
+  eachPowerLessProduct_f32,
+  eachPowerLessProduct_f64,
+  eachProductTimesPower_f32,
+  eachProductTimesPower_f64,
+  eachTimesPower_f32,
+  eachTimesPower_f64,
+  planeBoxSum_f64,
+  rowWindowSquares_f32,
+  rowWindowSquares_f64,
+  rowWindowSum_f32,
+  rowWindowSum_f64,
+} from "./window";
 
 /** First byte that is not static data. */
 export function heapBase(): usize {

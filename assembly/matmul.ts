@@ -1,5 +1,6 @@
 /**
- * C = op(A)·op(B), op the identity or the transpose, by packed panels and a register tile.
+ * C = op(A)·op(B), op the identity or the transpose, and C += A·B of matrices with any strides, by packed panels and a
+ * register tile.
  *
  * Shapes: C [m, n], op(A) [m, k], op(B) [k, n], row-major; A is stored [k, m] when transposed, B [n, k]. C may not
  *   overlap A or B. scratch: matmulScratchBytes.
@@ -131,6 +132,57 @@ function edgeTile<T>(c: usize, stride: usize, a: usize, b: usize, depth: i32, ro
   for (let i = 0; i < rows; i++) memory.copy(c + <usize>i * stride, edge + <usize>i * 32, bytes);
 }
 
+/**
+ * C += A·B. Rows of C are `stride` elements apart; element (i, p) of A is at a + (p·deepA + i·wideA) elements, element
+ * (p, j) of B at b + (p·deepB + j·wideB).
+ */
+export function multiplyAdd<T>(
+  c: usize,
+  a: usize,
+  b: usize,
+  m: i32,
+  n: i32,
+  k: i32,
+  stride: i32,
+  deepA: i32,
+  wideA: i32,
+  deepB: i32,
+  wideB: i32,
+  scratch: usize,
+): void {
+  const cols = tileCols<T>();
+  const packedA = scratch;
+  const packedB = scratch + <usize>(M_BLOCK * K_BLOCK) * sizeof<T>();
+  const edge = scratch + <usize>matmulScratchBytes() - 256;
+  const bytes = <usize>stride * sizeof<T>();
+  for (let jj = 0; jj < n; jj += N_BLOCK) {
+    const width = n - jj < N_BLOCK ? n - jj : N_BLOCK;
+    for (let pp = 0; pp < k; pp += K_BLOCK) {
+      const depth = k - pp < K_BLOCK ? k - pp : K_BLOCK;
+      const fromB = b + <usize>(pp * deepB + jj * wideB) * sizeof<T>();
+      pack<T>(packedB, fromB, depth, width, cols, deepB, wideB);
+      for (let ii = 0; ii < m; ii += M_BLOCK) {
+        const height = m - ii < M_BLOCK ? m - ii : M_BLOCK;
+        const fromA = a + <usize>(pp * deepA + ii * wideA) * sizeof<T>();
+        pack<T>(packedA, fromA, depth, height, TILE_ROWS, deepA, wideA);
+        for (let j = 0; j < width; j += cols) {
+          const panelB = packedB + <usize>(j * depth) * sizeof<T>();
+          for (let i = 0; i < height; i += TILE_ROWS) {
+            const panelA = packedA + <usize>(i * depth) * sizeof<T>();
+            const at = c + <usize>(ii + i) * bytes + <usize>(jj + j) * sizeof<T>();
+            if (height - i >= TILE_ROWS && width - j >= cols) {
+              tile<T>(at, bytes, panelA, panelB, depth);
+            } else {
+              const rows = height - i < TILE_ROWS ? height - i : TILE_ROWS;
+              edgeTile<T>(at, bytes, panelA, panelB, depth, rows, width - j < cols ? width - j : cols, edge);
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
 function matmul<T>(
   c: usize,
   a: usize,
@@ -142,38 +194,12 @@ function matmul<T>(
   transposeB: i32,
   scratch: usize,
 ): void {
-  const cols = tileCols<T>();
-  const packedA = scratch;
-  const packedB = scratch + <usize>(M_BLOCK * K_BLOCK) * sizeof<T>();
-  const edge = scratch + <usize>matmulScratchBytes() - 256;
-  const stride = <usize>n * sizeof<T>();
-  memory.fill(c, 0, <usize>m * stride);
-  for (let jj = 0; jj < n; jj += N_BLOCK) {
-    const width = n - jj < N_BLOCK ? n - jj : N_BLOCK;
-    for (let pp = 0; pp < k; pp += K_BLOCK) {
-      const depth = k - pp < K_BLOCK ? k - pp : K_BLOCK;
-      const fromB = b + <usize>(transposeB ? jj * k + pp : pp * n + jj) * sizeof<T>();
-      pack<T>(packedB, fromB, depth, width, cols, transposeB ? 1 : n, transposeB ? k : 1);
-      for (let ii = 0; ii < m; ii += M_BLOCK) {
-        const height = m - ii < M_BLOCK ? m - ii : M_BLOCK;
-        const fromA = a + <usize>(transposeA ? pp * m + ii : ii * k + pp) * sizeof<T>();
-        pack<T>(packedA, fromA, depth, height, TILE_ROWS, transposeA ? m : 1, transposeA ? 1 : k);
-        for (let j = 0; j < width; j += cols) {
-          const panelB = packedB + <usize>(j * depth) * sizeof<T>();
-          for (let i = 0; i < height; i += TILE_ROWS) {
-            const panelA = packedA + <usize>(i * depth) * sizeof<T>();
-            const at = c + <usize>(ii + i) * stride + <usize>(jj + j) * sizeof<T>();
-            if (height - i >= TILE_ROWS && width - j >= cols) {
-              tile<T>(at, stride, panelA, panelB, depth);
-            } else {
-              const rows = height - i < TILE_ROWS ? height - i : TILE_ROWS;
-              edgeTile<T>(at, stride, panelA, panelB, depth, rows, width - j < cols ? width - j : cols, edge);
-            }
-          }
-        }
-      }
-    }
-  }
+  const deepA = transposeA ? m : 1;
+  const wideA = transposeA ? 1 : k;
+  const deepB = transposeB ? 1 : n;
+  const wideB = transposeB ? k : 1;
+  memory.fill(c, 0, <usize>m * <usize>n * sizeof<T>());
+  multiplyAdd<T>(c, a, b, m, n, k, n, deepA, wideA, deepB, wideB, scratch);
 }
 
 export function matmul_f32(
@@ -201,4 +227,20 @@ export function matmul_f64(
   scratch: usize,
 ): void {
   matmul<f64>(c, a, b, m, n, k, transposeA, transposeB, scratch);
+}
+export function multiplyAdd_f64(
+  c: usize,
+  a: usize,
+  b: usize,
+  m: i32,
+  n: i32,
+  k: i32,
+  stride: i32,
+  deepA: i32,
+  wideA: i32,
+  deepB: i32,
+  wideB: i32,
+  scratch: usize,
+): void {
+  multiplyAdd<f64>(c, a, b, m, n, k, stride, deepA, wideA, deepB, wideB, scratch);
 }

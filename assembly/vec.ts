@@ -74,6 +74,14 @@ export abstract class v {
     return v128.abs<T>(a);
   }
 
+  /** 1 for numbers above 0, −1 for those below, else 0 (NaN too). */
+  @inline
+  static sign<T>(a: v128): v128 {
+    const one = v128.splat<T>(1);
+    const zero = i32x4.splat(0);
+    return v128.sub<T>(v128.and(v128.gt<T>(a, zero), one), v128.and(v128.lt<T>(a, zero), one));
+  }
+
   /** The smaller of each pair of lanes; NaN where either is NaN. */
   @inline
   static min<T>(a: v128, b: v128): v128 {
@@ -113,6 +121,203 @@ export abstract class v {
   @inline
   static select(a: v128, b: v128, mask: v128): v128 {
     return v128.bitselect(a, b, mask);
+  }
+
+  @inline
+  static sqrt<T>(a: v128): v128 {
+    return v128.sqrt<T>(a);
+  }
+
+  /** The whole number nearest each lane, ties to even. */
+  @inline
+  static nearest<T>(a: v128): v128 {
+    return v128.nearest<T>(a);
+  }
+
+  /** All ones where a < b. */
+  @inline
+  static less<T>(a: v128, b: v128): v128 {
+    return v128.lt<T>(a, b);
+  }
+
+  /** 2 to the power of each lane, a whole number in the range of normal exponents; 1 for NaN. */
+  @inline
+  static powerOfTwo<T>(n: v128): v128 {
+    if (sizeof<T>() == 4) return i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
+    const whole = i64x2.extend_low_i32x4_s(i32x4.trunc_sat_f64x2_s_zero(n));
+    return i64x2.shl(i64x2.add(whole, i64x2.splat(1023)), 52);
+  }
+
+  @inline
+  static xor(a: v128, b: v128): v128 {
+    return v128.xor(a, b);
+  }
+
+  /** A 32-bit word in every lane. */
+  @inline
+  static splat32(a: i32): v128 {
+    return i32x4.splat(a);
+  }
+
+  /** The numbers of the four 32-bit lanes. */
+  @inline
+  static lanes32(): v128 {
+    return i32x4(0, 1, 2, 3);
+  }
+
+  @inline
+  static add32(a: v128, b: v128): v128 {
+    return i32x4.add(a, b);
+  }
+
+  /** The low halves of the products of 32-bit words. */
+  @inline
+  static mul32(a: v128, b: v128): v128 {
+    return i32x4.mul(a, b);
+  }
+
+  /** The high halves of the products of unsigned 32-bit words. */
+  @inline
+  static mulHigh32(a: v128, b: v128): v128 {
+    const low = i64x2.extmul_low_i32x4_u(a, b);
+    const high = i64x2.extmul_high_i32x4_u(a, b);
+    return v128.shuffle<i32>(low, high, 1, 3, 5, 7);
+  }
+
+  /** 1 in the lanes where a ≥ b as unsigned 32-bit words, else 0. */
+  @inline
+  static atLeast32(a: v128, b: v128): v128 {
+    return i32x4.shr_u(i32x4.ge_u(a, b), 31);
+  }
+
+  @inline
+  static or(a: v128, b: v128): v128 {
+    return v128.or(a, b);
+  }
+
+  /** 32-bit words moved up by n bits. */
+  @inline
+  static shiftLeft32(a: v128, n: i32): v128 {
+    return i32x4.shl(a, n);
+  }
+
+  /** 32-bit whole numbers as f32. */
+  @inline
+  static toFloat32(a: v128): v128 {
+    return f32x4.convert_i32x4_s(a);
+  }
+
+  /** Four bytes at `at` as f32. */
+  @inline
+  static loadBytes(at: usize): v128 {
+    return f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_u(i16x8.extend_low_i8x16_u(v128.load32_zero(at))));
+  }
+
+  /** The bytes of `a` that the constant `picks` names by number; 0 where it names none. */
+  @inline
+  static pickBytes(a: v128, picks: v128): v128 {
+    return i8x16.swizzle(a, picks);
+  }
+
+  /** The first two 32-bit lanes of a and b in turns: a0 b0 a1 b1. */
+  @inline
+  static zipLow32(a: v128, b: v128): v128 {
+    return v128.shuffle<i32>(a, b, 0, 4, 1, 5);
+  }
+
+  /** The last two 32-bit lanes of a and b in turns: a2 b2 a3 b3. */
+  @inline
+  static zipHigh32(a: v128, b: v128): v128 {
+    return v128.shuffle<i32>(a, b, 2, 6, 3, 7);
+  }
+
+  /** The lower half of a, then that of b. */
+  @inline
+  static lowHalves(a: v128, b: v128): v128 {
+    return v128.shuffle<i64>(a, b, 0, 2);
+  }
+
+  /** The upper half of a, then that of b. */
+  @inline
+  static highHalves(a: v128, b: v128): v128 {
+    return v128.shuffle<i64>(a, b, 1, 3);
+  }
+
+  /** Stores the first n bytes, n < 16. */
+  @inline
+  static storeBytes(at: usize, a: v128, n: i32): void {
+    if (n & 8) {
+      v128.store64_lane(at, a, 0);
+      a = v.highHalves(a, a);
+      at += 8;
+    }
+    if (n & 4) {
+      v128.store32_lane(at, a, 0);
+      a = i64x2.shr_u(a, 32);
+      at += 4;
+    }
+    if (n & 2) {
+      v128.store16_lane(at, a, 0);
+      a = i64x2.shr_u(a, 16);
+      at += 2;
+    }
+    if (n & 1) v128.store8_lane(at, a, 0);
+  }
+
+  /** The lanes of four vectors of small 32-bit words as sixteen bytes, in order. */
+  @inline
+  static narrow32(a: v128, b: v128, c: v128, d: v128): v128 {
+    return i8x16.narrow_i16x8_u(i16x8.narrow_i32x4_s(a, b), i16x8.narrow_i32x4_s(c, d));
+  }
+
+  /** All ones in the lanes whose byte at `at` is not 0, zeros in the others. */
+  @inline
+  static loadMask<T>(at: usize): v128 {
+    const zero = i32x4.splat(0);
+    if (sizeof<T>() == 8) {
+      const halves = i16x8.extend_low_i8x16_u(v128.load16_lane(at, zero, 0));
+      return i64x2.ne(i64x2.extend_low_i32x4_u(i32x4.extend_low_i16x8_u(halves)), zero);
+    }
+    const words = i32x4.extend_low_i16x8_u(i16x8.extend_low_i8x16_u(v128.load32_zero(at)));
+    return i32x4.ne(words, zero);
+  }
+
+  /** Lanes 0 and 1 of an f32 vector as f64. */
+  @inline
+  static widenLow(a: v128): v128 {
+    return f64x2.promote_low_f32x4(a);
+  }
+
+  /** Lanes 2 and 3 of an f32 vector as f64. */
+  @inline
+  static widenHigh(a: v128): v128 {
+    return f64x2.promote_low_f32x4(v128.shuffle<u64>(a, a, 1, 1));
+  }
+
+  /** Two f64 vectors rounded to one of f32. */
+  @inline
+  static narrow(low: v128, high: v128): v128 {
+    return v128.shuffle<u64>(f32x4.demote_f64x2_zero(low), f32x4.demote_f64x2_zero(high), 0, 2);
+  }
+
+  /** All ones where a equals b. */
+  @inline
+  static equal<T>(a: v128, b: v128): v128 {
+    return v128.eq<T>(a, b);
+  }
+
+  /** k of x = m·2^k with m from √½ to √2, for positive normal f64. */
+  @inline
+  static exponent(x: v128): v128 {
+    const k = i64x2.shr_s(i64x2.sub(x, i64x2.splat(0x3fe6a09e667f3bcd)), 52);
+    return f64x2.convert_low_i32x4_s(v128.shuffle<i32>(k, k, 0, 2, 0, 2));
+  }
+
+  /** m of x = m·2^k, given k. */
+  @inline
+  static mantissa(x: v128, k: v128): v128 {
+    const whole = i64x2.extend_low_i32x4_s(i32x4.trunc_sat_f64x2_s_zero(k));
+    return i64x2.sub(x, i64x2.shl(whole, 52));
   }
 
   @inline

@@ -1,7 +1,9 @@
 /** The public surface of evenkeel: one line for each module, naming what it exports. */
+export type { ChannelGradients, ChannelNormConfig } from "./core/channelwise.js";
 export type { Layout } from "./core/geometry.js";
 export type { LoadableState, Mode, Parameter, StateDict } from "./core/layer.js";
 export { type DType, memoryInfo, type TypedArray } from "./core/memory.js";
+export type { RunningStatistics } from "./core/running.js";
 export { LinearTensor, type Tensor, type TensorLike, tensor, type VectorLike } from "./core/tensor.js";
 export type {
   BatchNormConfig,
@@ -10,28 +12,133 @@ export type {
   BatchNormSaved,
   MaskLike,
   OnSingleValue,
-  RunningStatistics,
 } from "./layers/batch-norm.js";
 export { BatchNorm, batchNorm, batchNormBackward, batchNormForward } from "./layers/batch-norm.js";
-export type { ChannelGradients, ChannelNormConfig, GroupNormOptions, GroupNormSaved } from "./layers/group-norm.js";
+export type {
+  BatchRenormConfig,
+  BatchRenormOptions,
+  BatchRenormResult,
+  BatchRenormSaved,
+  RenormStatistics,
+} from "./layers/batch-renorm.js";
+export { BatchRenorm, batchRenorm, batchRenormBackward, batchRenormForward } from "./layers/batch-renorm.js";
+export type {
+  DivisiveNormConfig,
+  DivisiveNormGradients,
+  DivisiveNormOptions,
+  DivisiveNormSaved,
+} from "./layers/divisive-norm.js";
+export { DivisiveNorm, divisiveNorm, divisiveNormBackward, divisiveNormForward } from "./layers/divisive-norm.js";
+export type {
+  GhostArrangement,
+  GhostBatchNormConfig,
+  GhostBatchNormOptions,
+  GhostBatchNormResult,
+  GhostBatchNormSaved,
+  GhostOptions,
+} from "./layers/ghost-batch-norm.js";
+export {
+  GhostBatchNorm,
+  ghostBatchNorm,
+  ghostBatchNormBackward,
+  ghostBatchNormForward,
+} from "./layers/ghost-batch-norm.js";
+export type { GroupNormOptions, GroupNormSaved } from "./layers/group-norm.js";
 export { GroupNorm, groupNorm, groupNormBackward, groupNormForward } from "./layers/group-norm.js";
 export type { InstanceNormOptions, InstanceNormSaved } from "./layers/instance-norm.js";
 export { InstanceNorm, instanceNorm, instanceNormBackward, instanceNormForward } from "./layers/instance-norm.js";
 export type { LayerNormConfig, LayerNormOptions, LayerNormSaved, RowGradients } from "./layers/layer-norm.js";
 export { LayerNorm, layerNorm, layerNormBackward, layerNormForward } from "./layers/layer-norm.js";
+export type { LayerNormLSTMGradients, LayerNormLSTMOptions } from "./layers/layer-norm-lstm.js";
+export { LayerNormLSTM, layerNormLSTM, layerNormLSTMBackward, layerNormLSTMForward } from "./layers/layer-norm-lstm.js";
+export type { LocalResponseNormOptions, LocalResponseNormSaved } from "./layers/local-response-norm.js";
+export {
+  LocalResponseNorm,
+  localResponseNorm,
+  localResponseNormBackward,
+  localResponseNormForward,
+} from "./layers/local-response-norm.js";
+export type { LSTMSaved, LSTMWeights } from "./layers/lstm.js";
+export type {
+  MeanOnlyBatchNormConfig,
+  MeanOnlyBatchNormOptions,
+  MeanOnlyBatchNormResult,
+  MeanOnlyBatchNormSaved,
+  MeanOnlyGradients,
+} from "./layers/mean-only-batch-norm.js";
+export {
+  MeanOnlyBatchNorm,
+  meanOnlyBatchNorm,
+  meanOnlyBatchNormBackward,
+  meanOnlyBatchNormForward,
+} from "./layers/mean-only-batch-norm.js";
 export { presets } from "./layers/presets.js";
+export type {
+  BatchNormLSTMConfig,
+  LSTMConfig,
+  RecurrentBatchNormGradients,
+  RecurrentBatchNormOptions,
+  StepStatistics,
+} from "./layers/recurrent-batch-norm.js";
+export {
+  BatchNormLSTM,
+  recurrentBatchNorm,
+  recurrentBatchNormBackward,
+  recurrentBatchNormForward,
+} from "./layers/recurrent-batch-norm.js";
 export type { RMSNormConfig, RMSNormGradients, RMSNormOptions, RMSNormSaved } from "./layers/rms-norm.js";
 export { RMSNorm, rmsNorm, rmsNormBackward, rmsNormForward } from "./layers/rms-norm.js";
 export { type MatmulOptions, matmul } from "./linalg/matmul.js";
+export type { SklearnCentering } from "./preprocessing/centering.js";
+export { Centering } from "./preprocessing/centering.js";
+export type {
+  ImageLike,
+  ImageResize,
+  ImageScale,
+  ImageToTensorOptions,
+  PixelImage,
+  TensorToImageOptions,
+} from "./preprocessing/image-to-tensor.js";
+export { imagePresets, imageToTensor, tensorToImage } from "./preprocessing/image-to-tensor.js";
+export type { SklearnMaxAbsScaler } from "./preprocessing/max-abs-scaler.js";
+export { MaxAbsScaler } from "./preprocessing/max-abs-scaler.js";
 export type { MinMaxScalerConfig, SklearnMinMaxScaler } from "./preprocessing/min-max-scaler.js";
 export { MinMaxScaler } from "./preprocessing/min-max-scaler.js";
+export type { WeightedFitOptions } from "./preprocessing/moments-scaler.js";
+export type { Norm, NormalizeOptions } from "./preprocessing/normalizer.js";
+export { Normalizer, normalize, normalizeBackward } from "./preprocessing/normalizer.js";
+export type { RobustScalerConfig, SklearnRobustScaler } from "./preprocessing/robust-scaler.js";
+export { RobustScaler } from "./preprocessing/robust-scaler.js";
 export type { RowsLike } from "./preprocessing/rows.js";
 export type { SavedScaler, SklearnAttribute, TransformOptions } from "./preprocessing/scaler.js";
 export type {
   SklearnStandardScaler,
   StandardScalerConfig,
-  WeightedFitOptions,
 } from "./preprocessing/standard-scaler.js";
 export { StandardScaler } from "./preprocessing/standard-scaler.js";
+export { type RenormLimits, renormSchedule } from "./schedules/renorm-schedule.js";
+export type { BoundedBatchNormOptions } from "./weights/bounded-batch-norm.js";
+export { boundedBatchNorm } from "./weights/bounded-batch-norm.js";
 export type { FoldableNorm, FoldOptions, LinearMap } from "./weights/fold-batch-norm.js";
 export { foldBatchNorm } from "./weights/fold-batch-norm.js";
+export type {
+  SpectralNormConfig,
+  SpectralNormOptions,
+  SpectralNormResult,
+  SpectralNormSaved,
+} from "./weights/spectral-norm.js";
+export { SpectralNorm, spectralNorm, spectralNormBackward, spectralNormForward } from "./weights/spectral-norm.js";
+export type {
+  WeightNormConfig,
+  WeightNormGradients,
+  WeightNormInitOptions,
+  WeightNormOptions,
+  WeightNormSaved,
+} from "./weights/weight-norm.js";
+export {
+  WeightNorm,
+  weightNorm,
+  weightNormBackward,
+  weightNormForward,
+  weightNormInit,
+} from "./weights/weight-norm.js";

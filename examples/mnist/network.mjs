@@ -208,7 +208,7 @@ export function softmaxCrossEntropy(logits, labels, gradient) {
     // Taking off the largest changes nothing in the quotient and keeps exp from overflowing.
     let sum = 0;
     for (let i = 0; i < classes; i++) sum += Math.exp(data[from + i] - largest);
-    loss += Math.log(sum) + largest - data[from + labels[row]];
+    loss += Math.log(sum) + (largest - data[from + labels[row]]);
     if (into === undefined) continue;
     for (let i = 0; i < classes; i++) into[from + i] = Math.exp(data[from + i] - largest) / sum / rows;
     into[from + labels[row]] -= 1 / rows;

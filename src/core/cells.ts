@@ -55,7 +55,7 @@ function streamCells(
   fixed: boolean,
   run: (pointers: number[], chunk: Chunk, cell: number) => void,
 ): void {
-  const { n, c, s, order } = geometry;
+  const { n, c, s, order, tail = s } = geometry;
   if (order === "rows") {
     const k = kernels();
     const cut = (inputs[0] ?? outputs[0]).dtype === "float64" ? k.rowBlock_f64() : k.rowBlock_f32();
@@ -64,7 +64,7 @@ function streamCells(
   }
   const rowMultiple = kernels().colBlockRows();
   for (let sample = 0; sample < n; sample++) {
-    const plan = { rows: s, n: c, firstRow: sample * s, rowMultiple, fixed };
+    const plan = { rows: sample < n - 1 ? s : tail, n: c, firstRow: sample * s, rowMultiple, fixed };
     stream(plan, inputs, outputs, (p, chunk) => run(p, chunk, sample * c));
   }
 }

@@ -16,14 +16,16 @@ export interface Geometry {
   c: number;
   s: number;
   order: "rows" | "cols";
+  /** In `cols` order, the positions of the last sample where it has fewer. */
+  tail?: number;
 }
 
 /** The geometry of x for channel-wise methods; x is at least [N, C]. */
-export function geometryOf(method: string, x: Operand, layout: Layout = "channels-first"): Geometry {
+export function geometryOf(method: string, x: Operand, layout: Layout = "channels-first", name = "x"): Geometry {
   checkOneOf(method, "layout", layout, ["channels-first", "channels-last"]);
   const { shape } = x;
   if (shape.length < 2) {
-    fail(method, `x must have at least two dimensions, samples and channels, got shape ${show(shape)}`);
+    fail(method, `${name} must have at least two dimensions, samples and channels, got shape ${show(shape)}`);
   }
   const n = shape[0];
   if (layout === "channels-last") {
@@ -32,6 +34,16 @@ export function geometryOf(method: string, x: Operand, layout: Layout = "channel
   }
   const c = shape[1];
   return { n, c, s: x.length / (n * c), order: "rows" };
+}
+
+/** Throws where a cell is one value, which has no deviation of its own. */
+export function checkPositions(method: string, x: Operand, { s }: Geometry, remedy = "use layerNorm or groupNorm"): void {
+  if (s > 1) return;
+  fail(
+    method,
+    `x must have more than one position in each channel of a sample, got shape ${show(x.shape)}; ` +
+      `one value has no deviation, ${remedy}`,
+  );
 }
 
 /** The same data with all samples as one where that is possible: what statistics over the whole batch want. */

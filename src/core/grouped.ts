@@ -5,8 +5,9 @@
  *     dx = rstd·(g − Σg/N − (x − mean)·rstd²·Σg(x − mean)/N), g = dy·weight[c], sums over the group of N values
  *     dweight[c] = Σ dy·(x − mean)·rstd,  dbias[c] = Σ dy
  */
-import { applyAffine, applyGradient, cellGradSums, type Mask } from "./cells.js";
+import { applyAffine, applyGradient, cellGradSums, cellMoments, type Mask } from "./cells.js";
 import type { Geometry } from "./geometry.js";
+import { type Moments, mergeCells } from "./moments.js";
 import type { Operand, Target } from "./tensor.js";
 
 export interface Grouping {
@@ -25,6 +26,11 @@ export function byChannel({ c }: Geometry): Grouping {
 export function byGroup({ n, c }: Geometry, numGroups: number): Grouping {
   const width = c / numGroups;
   return { groups: n * numGroups, groupOf: (cell) => Math.floor(cell / width), perChannel: false };
+}
+
+/** Moments of each channel over the batch. */
+export function channelMoments(x: Operand, geometry: Geometry, mask?: Mask): Moments {
+  return mergeCells(cellMoments(x, geometry, mask), geometry.c, byChannel(geometry).groupOf);
 }
 
 /** mean and rstd of each group, N values in each. */

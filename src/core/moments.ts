@@ -41,7 +41,12 @@ export function mergeInto(into: Moments, at: number, count: number, mean: number
 
 /** 1 / √(M2/count + eps) of each cell. */
 export function rstdOf(moments: Moments, eps: number): Float64Array {
-  return moments.m2.map((m2, i) => 1 / Math.sqrt(m2 / moments.count[i] + eps));
+  return rstdOfVariance(varianceOf(moments), eps);
+}
+
+/** 1 / √(variance + eps). */
+export function rstdOfVariance(variance: Float64Array, eps: number): Float64Array {
+  return variance.map((value) => 1 / Math.sqrt(value + eps));
 }
 
 /** The biased variance M2/count of each cell. */

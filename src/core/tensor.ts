@@ -33,14 +33,31 @@ export class LinearTensor {
   readonly length: number;
   #pointer: number;
   #view: TypedArray | undefined;
+  /** The tensor that this one is a part of. */
+  readonly #whole: LinearTensor | undefined;
 
   /** @internal */
-  constructor(dtype: DType, shape: readonly number[], length: number) {
+  constructor(dtype: DType, shape: readonly number[], length: number, whole?: LinearTensor, pointer = 0) {
     this.dtype = dtype;
     this.shape = shape;
     this.length = length;
-    this.#pointer = allocate(length * elementBytes(dtype));
-    net.register(this, this.#pointer, this);
+    this.#whole = whole;
+    this.#pointer = whole === undefined ? allocate(length * elementBytes(dtype)) : pointer;
+    if (whole === undefined) net.register(this, this.#pointer, this);
+  }
+
+  /**
+   * The part at one index of the first dimension, as a tensor on the same memory: what is written to either is in both.
+   * It ends with this tensor; disposing of the part frees nothing.
+   */
+  at(index: number): LinearTensor {
+    const [count, ...shape] = this.shape;
+    if (!Number.isSafeInteger(index) || index < 0 || index >= count) {
+      fail("tensor.at", `index must be a whole number from 0 to ${count - 1}, got ${show(index)}`);
+    }
+    const length = this.length / count;
+    const pointer = this.pointer + index * length * elementBytes(this.dtype);
+    return new LinearTensor(this.dtype, shape, length, this, pointer);
   }
 
   /** The elements, as a view of the linear memory. Take it anew after other calls: growth of the memory detaches it. */
@@ -49,7 +66,7 @@ export class LinearTensor {
     if (this.#view === undefined || this.#view.buffer !== heap.buffer) {
       const from = this.pointer / elementBytes(this.dtype);
       this.#view = heap.subarray(from, from + this.length);
-    } else if (this.#pointer === 0) {
+    } else if (this.disposed) {
       fail("tensor", "this tensor was disposed of; make a new one with tensor(shape)");
     }
     return this.#view;
@@ -57,19 +74,21 @@ export class LinearTensor {
 
   /** @internal */
   get pointer(): number {
-    if (this.#pointer === 0) fail("tensor", "this tensor was disposed of; make a new one with tensor(shape)");
+    if (this.disposed) fail("tensor", "this tensor was disposed of; make a new one with tensor(shape)");
     return this.#pointer;
   }
 
   get disposed(): boolean {
-    return this.#pointer === 0;
+    return this.#pointer === 0 || (this.#whole?.disposed ?? false);
   }
 
   /** Gives the memory back. A second call does nothing. */
   dispose(): void {
     if (this.#pointer === 0) return;
-    net.unregister(this);
-    deallocate(this.#pointer);
+    if (this.#whole === undefined) {
+      net.unregister(this);
+      deallocate(this.#pointer);
+    }
     this.#pointer = 0;
   }
 

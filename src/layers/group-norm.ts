@@ -1,13 +1,19 @@
 import { cellMoments } from "../core/cells.js";
-import { checkCount, checkNumber, fail, show } from "../core/errors.js";
+import {
+  type ChannelGradients,
+  type ChannelNormConfig,
+  type ChannelNormOptions,
+  channelGradients,
+  checkChannels,
+  PER_CHANNEL,
+} from "../core/channelwise.js";
+import { checkCount, checkNumber, fail } from "../core/errors.js";
 import { type Geometry, geometryOf, type Layout } from "../core/geometry.js";
 import { applyGroups, applyGroupsGrad, byGroup } from "../core/grouped.js";
 import { keepInput, Layer, Parameter, type Saved, savedInput } from "../core/layer.js";
-import type { DType } from "../core/memory.js";
 import { mergeCells, rstdOf } from "../core/moments.js";
 import { normalizeRows, normalizeRowsGrad } from "../core/rows.js";
 import {
-  arrayClass,
   checkSame,
   type Operand,
   readTensor,
@@ -16,21 +22,7 @@ import {
   Target,
   type Tensor,
   type TensorLike,
-  type VectorLike,
 } from "../core/tensor.js";
-
-export interface ChannelNormOptions {
-  /** One factor for each channel. Default: ones. */
-  weight?: VectorLike | null;
-  /** One summand for each channel. Default: zeros. */
-  bias?: VectorLike | null;
-  /** Added to the variance. Default 1e-5. */
-  eps?: number;
-  /** Default "channels-first". */
-  layout?: Layout;
-  /** Where to write y; may be x. Default: a new heap array. */
-  out?: TensorLike;
-}
 
 export interface GroupNormOptions extends ChannelNormOptions {
   /** Groups that the channels are divided into; must divide their number. */
@@ -45,38 +37,10 @@ export interface GroupNormSaved extends Saved {
   readonly options: Omit<GroupNormOptions, "out">;
 }
 
-export interface ChannelGradients {
-  dx: Tensor;
-  /** Null where there was no weight. */
-  dweight: Tensor | null;
-  /** Null where there was no bias. */
-  dbias: Tensor | null;
-}
-
-const MEANING = "one for each channel";
-
 function checkGroups(method: string, numGroups: unknown, channels: number): number {
   const groups = checkCount(method, "numGroups", numGroups);
   if (channels % groups !== 0) fail(method, `channels (${channels}) must be divisible by numGroups (${groups})`);
   return groups;
-}
-
-/** dweight and dbias as tensors of x's element type, null for parameters that were not there. @internal */
-export function channelGradients(
-  dx: Target,
-  x: Operand,
-  grads: { dweight: Float64Array; dbias: Float64Array },
-  options: { weight?: unknown; bias?: unknown },
-): ChannelGradients {
-  const asTensor = (values: Float64Array): Tensor => ({
-    data: new (arrayClass(x.dtype))(values),
-    shape: [values.length],
-  });
-  return {
-    dx: dx.result,
-    dweight: options.weight ? asTensor(grads.dweight) : null,
-    dbias: options.bias ? asTensor(grads.dbias) : null,
-  };
 }
 
 /** With one position a channel the groups of a sample are rows, side by side, with a weight for each element. */
@@ -99,12 +63,12 @@ export function groupNormForwardAs(
   y.checkOverlap(method, "x", operand);
   const statistics = { mean: new Float64Array(0), rstd: new Float64Array(0) };
   if (s === 1) {
-    const weight = readVector(method, "weight", options.weight, c, MEANING);
-    const bias = readVector(method, "bias", options.bias, c, MEANING);
+    const weight = readVector(method, "weight", options.weight, c, PER_CHANNEL);
+    const bias = readVector(method, "bias", options.bias, c, PER_CHANNEL);
     Object.assign(statistics, normalizeRows(y, operand, rowOptions(geometry, numGroups, weight, bias), eps));
   } else {
-    const weight = readValues(method, "weight", options.weight, c, MEANING, 1);
-    const bias = readValues(method, "bias", options.bias, c, MEANING, 0);
+    const weight = readValues(method, "weight", options.weight, c, PER_CHANNEL, 1);
+    const bias = readValues(method, "bias", options.bias, c, PER_CHANNEL, 0);
     const grouping = byGroup(geometry, numGroups);
     const moments = mergeCells(cellMoments(operand, geometry), n * numGroups, grouping.groupOf);
     Object.assign(statistics, { mean: moments.mean, rstd: rstdOf(moments, eps) });
@@ -131,11 +95,11 @@ export function groupNormBackwardAs(
   dx.checkOverlap(method, "x", x);
   dx.checkOverlap(method, "dy", gradient);
   if (s === 1) {
-    const weight = readVector(method, "weight", options.weight, c, MEANING);
+    const weight = readVector(method, "weight", options.weight, c, PER_CHANNEL);
     const rows = rowOptions(geometry, numGroups, weight);
     return channelGradients(dx, x, normalizeRowsGrad(dx, gradient, x, rows, saved), options);
   }
-  const weight = readValues(method, "weight", options.weight, c, MEANING, 1);
+  const weight = readValues(method, "weight", options.weight, c, PER_CHANNEL, 1);
   const grouping = byGroup(geometry, numGroups);
   const count = new Float64Array(grouping.groups).fill((c / numGroups) * s);
   const statistics = { mean: saved.mean, rstd: saved.rstd, count };
@@ -184,17 +148,6 @@ export function groupNormBackward(
   options: { out?: TensorLike } = {},
 ): ChannelGradients {
   return groupNormBackwardAs("groupNormBackward", dy, saved, options.out);
-}
-
-export interface ChannelNormConfig {
-  /** Default 1e-5. */
-  eps?: number;
-  /** Whether weight and bias are learned. */
-  affine?: boolean;
-  /** Default "channels-first". */
-  layout?: Layout;
-  /** Element type of the parameters. Default "float32". */
-  dtype?: DType;
 }
 
 /**
@@ -248,14 +201,5 @@ export class GroupNorm extends Layer {
     const gradients = groupNormBackwardAs("GroupNorm.backward", dy, saved, options.out);
     this.learn(gradients);
     return gradients.dx;
-  }
-}
-
-/** Throws where x has not the number of channels that a layer was made for. @internal */
-export function checkChannels(method: string, x: TensorLike, layout: Layout, channels: number): void {
-  const operand = readTensor(method, "x", x);
-  const { c } = geometryOf(method, operand, layout);
-  if (c !== channels) {
-    fail(method, `x has ${c} channels (shape ${show(operand.shape)}, ${layout}) where the layer has ${channels}`);
   }
 }

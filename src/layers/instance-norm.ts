@@ -1,16 +1,14 @@
-import { checkCount, checkNumber, fail, show } from "../core/errors.js";
-import { geometryOf, type Layout } from "../core/geometry.js";
-import { Layer, Parameter } from "../core/layer.js";
-import { readTensor, type Tensor, type TensorLike } from "../core/tensor.js";
 import {
   type ChannelGradients,
   type ChannelNormConfig,
   type ChannelNormOptions,
   checkChannels,
-  type GroupNormSaved,
-  groupNormBackwardAs,
-  groupNormForwardAs,
-} from "./group-norm.js";
+} from "../core/channelwise.js";
+import { checkCount, checkNumber } from "../core/errors.js";
+import { checkPositions, geometryOf, type Layout } from "../core/geometry.js";
+import { Layer, Parameter } from "../core/layer.js";
+import { readTensor, type Tensor, type TensorLike } from "../core/tensor.js";
+import { type GroupNormSaved, groupNormBackwardAs, groupNormForwardAs } from "./group-norm.js";
 
 export type InstanceNormOptions = ChannelNormOptions;
 export type InstanceNormSaved = GroupNormSaved;
@@ -18,15 +16,9 @@ export type InstanceNormSaved = GroupNormSaved;
 /** Instance norm is group norm with a channel a group. */
 function forwardAs(method: string, x: TensorLike, options: InstanceNormOptions) {
   const operand = readTensor(method, "x", x);
-  const { c, s } = geometryOf(method, operand, options.layout);
-  if (s === 1) {
-    fail(
-      method,
-      `x must have more than one position in each channel of a sample, got shape ${show(operand.shape)}; ` +
-        "one value has no deviation, use layerNorm or groupNorm",
-    );
-  }
-  return groupNormForwardAs(method, x, { ...options, numGroups: c });
+  const geometry = geometryOf(method, operand, options.layout);
+  checkPositions(method, operand, geometry);
+  return groupNormForwardAs(method, x, { ...options, numGroups: geometry.c });
 }
 
 /**

@@ -203,13 +203,7 @@ export class LayerNorm extends Layer {
 
   /** dx of the last forward; adds to the gradients of weight and bias, except in eval mode. */
   backward(dy: TensorLike, options: { out?: TensorLike } = {}): Tensor {
-    const gradients = normRowsBackward(
-      "LayerNorm.backward",
-      dy,
-      this.#saved as LayerNormSaved,
-      options.out,
-      true,
-    );
+    const gradients = normRowsBackward("LayerNorm.backward", dy, this.#saved as LayerNormSaved, options.out, true);
     this.learn(gradients);
     return gradients.dx;
   }

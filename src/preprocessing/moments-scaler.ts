@@ -1,5 +1,8 @@
 /** Scalers whose state is the count, mean and M2 of each column. */
+import { fail, show } from "../core/errors.js";
 import { emptyMoments, type Moments, mergeInto } from "../core/moments.js";
+import { elementsOf, type Operand, readVector, type VectorLike } from "../core/tensor.js";
+import { columnMoments } from "./rows.js";
 import {
   readSklearn,
   readSklearnCount,
@@ -10,11 +13,19 @@ import {
   toNumbers,
 } from "./scaler.js";
 
+export interface WeightedFitOptions {
+  /** One weight of at least 0 for each row; a whole number counts as that many rows. Default: all 1. */
+  sampleWeight?: VectorLike;
+}
+
 export interface MomentsState extends ScalerState {
   readonly moments: Moments;
 }
 
-export abstract class MomentsScaler<FitOptions extends object = object> extends Scaler<MomentsState, FitOptions> {
+export abstract class MomentsScaler extends Scaler<MomentsState, WeightedFitOptions> {
+  /** Whether the second moments are of no interest. @internal */
+  protected abstract readonly meanOnly: boolean;
+
   /** Mean of each column; NaN where there was no value. */
   get mean(): Float64Array {
     return meanOf(this.fitted("mean").moments);
@@ -25,6 +36,12 @@ export abstract class MomentsScaler<FitOptions extends object = object> extends 
     if (this.state === undefined) return 0;
     const { count } = this.state.moments;
     return count.every((value) => value === count[0]) ? count[0] : count.slice();
+  }
+
+  /** @internal */
+  protected measure(method: string, x: Operand, { sampleWeight }: WeightedFitOptions): MomentsState {
+    const weights = readWeights(method, sampleWeight, x.shape[0]);
+    return { features: x.shape[1], moments: columnMoments(method, x, weights, this.meanOnly) };
   }
 
   /** @internal */
@@ -41,6 +58,17 @@ export abstract class MomentsScaler<FitOptions extends object = object> extends 
     const { count, mean, m2 } = moments;
     return { count: toNumbers(count), mean: toNumbers(mean), m2: toNumbers(m2) };
   }
+}
+
+function readWeights(method: string, sampleWeight: VectorLike | undefined, rows: number): Operand | undefined {
+  const weights = readVector(method, "sampleWeight", sampleWeight, rows, "one for each row");
+  if (weights === undefined) return undefined;
+  elementsOf(weights).forEach((weight, i) => {
+    if (!(weight >= 0 && weight < Infinity)) {
+      fail(method, `sampleWeight must hold finite numbers of at least 0, got ${show(weight)} for row ${i}`);
+    }
+  });
+  return weights;
 }
 
 /** The mean of each cell: a cell without values has none. */

@@ -38,6 +38,11 @@ export abstract class Scaler<State extends ScalerState, FitOptions extends objec
 
   /** The statistics of rows. @internal */
   protected abstract measure(method: string, x: Operand, options: FitOptions): State;
+  /** The statistics of rows that are a part of more. @internal */
+  protected measurePart(method: string, x: Operand, options: FitOptions): State {
+    return this.measure(method, x, options);
+  }
+
   /** The statistics of the rows of both. @internal */
   protected abstract join(a: State, b: State): State;
   /** y = (x − mean)·scale + shift. @internal */
@@ -66,7 +71,7 @@ export abstract class Scaler<State extends ScalerState, FitOptions extends objec
     const method = `${this.kind}.partialFit`;
     const rows = readRows(method, "x", x);
     if (this.state !== undefined) this.checkFeatures(method, "x", rows.shape[1]);
-    this.add(this.measure(method, rows, options));
+    this.add(this.measurePart(method, rows, options));
     return this;
   }
 
@@ -89,7 +94,13 @@ export abstract class Scaler<State extends ScalerState, FitOptions extends objec
 
   /** `fit`, then `transform` of the same rows. */
   fitTransform(x: RowsLike, options: FitOptions & TransformOptions = {} as FitOptions): Tensor {
-    return this.fit(x, options).transform(x, options);
+    const former = this.state;
+    try {
+      return this.fit(x, options).transform(x, options);
+    } catch (error) {
+      this.state = former;
+      throw error;
+    }
   }
 
   /** The rows that `transform` made y of. */
@@ -172,14 +183,26 @@ export class SavedReader {
     return this.#state !== null;
   }
 
-  /** An array of the state, with `length` entries where that is known. */
+  has(name: string): boolean {
+    return this.#state?.[name] !== undefined;
+  }
+
+  /** Numbers of the state, `length` of them where that is known. */
   values(name: string, length?: number): Float64Array {
-    const list = this.#state?.[name];
-    if (!Array.isArray(list) || list.length === 0 || (length !== undefined && list.length !== length)) {
-      const wanted = length === undefined ? "numbers" : `${length} numbers`;
-      this.#fail(`state.${name} must be an array of ${wanted}, got ${show(list)}`);
+    return this.numbers(name, this.list(name, this.#state?.[name], length));
+  }
+
+  /** An array of the state (or within it) that is not empty, with `length` entries where that is known. */
+  list(name: string, value: unknown = this.#state?.[name], length?: number): unknown[] {
+    if (!Array.isArray(value) || value.length === 0 || (length !== undefined && value.length !== length)) {
+      this.#fail(`state.${name} must be an array${length === undefined ? "" : ` of ${length}`}, got ${show(value)}`);
     }
-    return Float64Array.from(list, (value) => this.#number(name, value));
+    return value;
+  }
+
+  numbers(name: string, value: unknown): Float64Array {
+    if (!Array.isArray(value)) this.#fail(`state.${name} must be an array of numbers, got ${show(value)}`);
+    return Float64Array.from(value, (entry) => this.#number(name, entry));
   }
 
   /** A single number of the state. */

@@ -1,9 +1,7 @@
 import type { Affine } from "../core/cells.js";
-import { checkNumber, fail, show } from "../core/errors.js";
+import { checkNumber } from "../core/errors.js";
 import type { Moments } from "../core/moments.js";
-import { elementsOf, type Operand, readVector, type VectorLike } from "../core/tensor.js";
 import { MomentsScaler, type MomentsState, meanOf, momentsFromJSON, momentsFromSklearn } from "./moments-scaler.js";
-import { columnMoments } from "./rows.js";
 import { SavedReader, type SklearnAttribute } from "./scaler.js";
 
 export interface StandardScalerConfig {
@@ -13,11 +11,6 @@ export interface StandardScalerConfig {
   withStd?: boolean;
   /** The variance is M2/(n − ddof). Default 0, as in scikit-learn; 1 as in pandas and R. */
   ddof?: number;
-}
-
-export interface WeightedFitOptions {
-  /** One weight of at least 0 for each row; a whole number counts as that many rows. Default: all 1. */
-  sampleWeight?: VectorLike;
 }
 
 /** What scikit-learn's StandardScaler holds after a fit. Parameters are taken over where they are there. */
@@ -48,7 +41,7 @@ export interface SklearnStandardScaler {
  * const saved = JSON.stringify(scaler);
  * const loaded = StandardScaler.fromJSON(JSON.parse(saved));
  */
-export class StandardScaler extends MomentsScaler<WeightedFitOptions> {
+export class StandardScaler extends MomentsScaler {
   /** @internal */
   protected readonly kind = "StandardScaler";
   readonly withMean: boolean;
@@ -99,9 +92,8 @@ export class StandardScaler extends MomentsScaler<WeightedFitOptions> {
   }
 
   /** @internal */
-  protected measure(method: string, x: Operand, { sampleWeight }: WeightedFitOptions): MomentsState {
-    const weights = readWeights(method, sampleWeight, x.shape[0]);
-    return { features: x.shape[1], moments: columnMoments(method, x, weights, !this.withStd) };
+  protected get meanOnly(): boolean {
+    return !this.withStd;
   }
 
   /** @internal */
@@ -129,17 +121,6 @@ export class StandardScaler extends MomentsScaler<WeightedFitOptions> {
       return isConstant ? 1 : Math.sqrt(variance);
     });
   }
-}
-
-function readWeights(method: string, sampleWeight: VectorLike | undefined, rows: number): Operand | undefined {
-  const weights = readVector(method, "sampleWeight", sampleWeight, rows, "one for each row");
-  if (weights === undefined) return undefined;
-  elementsOf(weights).forEach((weight, i) => {
-    if (!(weight >= 0 && weight < Infinity)) {
-      fail(method, `sampleWeight must hold finite numbers of at least 0, got ${show(weight)} for row ${i}`);
-    }
-  });
-  return weights;
 }
 
 function varianceOf({ count, m2 }: Moments, ddof: number): Float64Array {

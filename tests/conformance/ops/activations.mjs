@@ -1,7 +1,7 @@
 /** Normalizers of activations: how the names of a case map to the API. */
 
 /** Runs forward, and backward where the case has dy. */
-function both(forward, backward, { dy }) {
+export function both(forward, backward, { dy }) {
   const { y, saved, running } = forward();
   const outputs = { y };
   if (running) {
@@ -43,4 +43,39 @@ export const activations = {
 
   instance_norm: (api, { x, weight, bias, dy }, { eps, layout }) =>
     both(() => api.instanceNormForward(x, { eps, layout, weight, bias }), api.instanceNormBackward, { dy }),
+
+  divisive_norm: (api, { x, dy }, { window, sigma, count_include_pad: countIncludePad }) =>
+    both(() => api.divisiveNormForward(x, { window, sigma, countIncludePad }), api.divisiveNormBackward, { dy }),
+
+  recurrent_batch_norm: (
+    api,
+    { xs, h0, c0, w_x: weightIh, w_h: weightHh, bias, beta_c: betaC, dhs, ...gains },
+    { eps },
+  ) => {
+    const { gamma_x: gammaX, gamma_h: gammaH, gamma_c: gammaC } = gains;
+    const options = { h0, c0, weightIh, weightHh, bias, gammaX, gammaH, gammaC, betaC, eps };
+    const { hs, cLast, saved } = api.recurrentBatchNormForward(xs, options);
+    if (dhs === undefined) {
+      saved.dispose();
+      return { hs, c_last: cLast };
+    }
+    const grads = api.recurrentBatchNormBackward(dhs, saved);
+    return {
+      hs,
+      c_last: cLast,
+      dxs: grads.dxs,
+      dw_x: grads.dweightIh,
+      dw_h: grads.dweightHh,
+      dbias: grads.dbias,
+      dgamma_x: grads.dgammaX,
+      dgamma_h: grads.dgammaH,
+      dgamma_c: grads.dgammaC,
+      dbeta_c: grads.dbetaC,
+      dh0: grads.dh0,
+      dc0: grads.dc0,
+    };
+  },
+
+  local_response_norm: (api, { x, dy }, { size, alpha, beta, k }) =>
+    both(() => api.localResponseNormForward(x, { size, alpha, beta, k }), api.localResponseNormBackward, { dy }),
 };

@@ -46,8 +46,12 @@ export const scalers = {
   },
 
   merge_moments: (api, { x }, { chunks }) => {
-    const [first, ...others] = cut(x, chunks).map((part) => new api.StandardScaler().fit(part));
-    for (const other of others) first.merge(other);
-    return { count: first.nSamplesSeen, mean: first.mean, var: first.variance };
+    const whole = new api.StandardScaler();
+    for (const part of cut(x, chunks)) {
+      // A chunk without rows is a scaler that has seen nothing.
+      const scaler = new api.StandardScaler();
+      whole.merge(part.shape[0] === 0 ? scaler : scaler.fit(part));
+    }
+    return { count: whole.nSamplesSeen, mean: whole.mean, var: whole.variance };
   },
 };

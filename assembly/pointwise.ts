@@ -1,0 +1,437 @@
+/**
+ * Functions of single elements, the same bits on every engine: exp and what is made of it.
+ *
+ * Formula: e^x = 2^n·e^r, n = round(x/ln 2), r = x − n·ln 2 in two parts, e^r − 1 by its Taylor series to r⁷ (f32) or r¹³
+ *   (f64); the tail beyond is below a quarter ulp for |r| ≤ ln 2 / 2.
+ * Shapes: [rows, n], each array with its own distance between rows (in elements), so that a part of wider rows can be
+ *   taken; outputs may be inputs.
+ * Error: exp, expm1, log at most 2 ulps, sigmoid and tanh 4, pow as it says. Overflow gives infinity, underflow 0; NaN stays.
+ * Source: Taylor's series and the usual argument reduction (W. J. Cody, W. Waite, "Software Manual for the Elementary
+ *   Functions", 1980).
+ */
+import { map } from "./loops";
+import { v } from "./vec";
+
+/**
+ * Functions on vectors, for policies of any theme. They are called, not inlined: a loop holds its policy six times, and
+ * the call is little against what they do.
+ */
+export abstract class fn {
+  /** e^r − 1 for |r| ≤ ln 2 / 2, by Horner's rule. */
+  @inline
+  private static expm1Reduced<T>(r: v128): v128 {
+    let q: v128;
+    if (sizeof<T>() == 4) {
+      q = v.splat<T>(<T>(1.0 / 5040));
+    } else {
+      q = v.splat<T>(<T>(1.0 / 6227020800));
+      q = v.mulAdd<T>(q, r, v.splat<T>(<T>(1.0 / 479001600)));
+      q = v.mulAdd<T>(q, r, v.splat<T>(<T>(1.0 / 39916800)));
+      q = v.mulAdd<T>(q, r, v.splat<T>(<T>(1.0 / 3628800)));
+      q = v.mulAdd<T>(q, r, v.splat<T>(<T>(1.0 / 362880)));
+      q = v.mulAdd<T>(q, r, v.splat<T>(<T>(1.0 / 40320)));
+      q = v.mulAdd<T>(q, r, v.splat<T>(<T>(1.0 / 5040)));
+    }
+    q = v.mulAdd<T>(q, r, v.splat<T>(<T>(1.0 / 720)));
+    q = v.mulAdd<T>(q, r, v.splat<T>(<T>(1.0 / 120)));
+    q = v.mulAdd<T>(q, r, v.splat<T>(<T>(1.0 / 24)));
+    q = v.mulAdd<T>(q, r, v.splat<T>(<T>(1.0 / 6)));
+    q = v.mulAdd<T>(q, r, v.splat<T>(<T>0.5));
+    return v.mulAdd<T>(v.mul<T>(r, r), q, r);
+  }
+
+  /** x kept where e^x is neither infinite nor 0; NaN stays. */
+  @inline
+  private static clamp<T>(x: v128): v128 {
+    const high = v.splat<T>(sizeof<T>() == 4 ? <T>89 : <T>710);
+    const low = v.splat<T>(sizeof<T>() == 4 ? <T>-104 : <T>-746);
+    return v.max<T>(v.min<T>(x, high), low);
+  }
+
+  @inline
+  private static quotient<T>(x: v128): v128 {
+    return v.nearest<T>(v.mul<T>(x, v.splat<T>(<T>1.4426950408889634)));
+  }
+
+  /** x − n·ln 2, ln 2 in two parts of which the first has few enough bits for n times it to be exact. */
+  @inline
+  private static remainder<T>(x: v128, n: v128): v128 {
+    const high = v.splat<T>(sizeof<T>() == 4 ? <T>0.693359375 : <T>0.6931471803691238);
+    const low = v.splat<T>(sizeof<T>() == 4 ? <T>-0.00021219444005469057 : <T>1.9082149292705877e-10);
+    return v.sub<T>(v.sub<T>(x, v.mul<T>(n, high)), v.mul<T>(n, low));
+  }
+
+  static exp<T>(x: v128): v128 {
+    const at = fn.clamp<T>(x);
+    const n = fn.quotient<T>(at);
+    const value = v.add<T>(fn.expm1Reduced<T>(fn.remainder<T>(at, n)), v.splat<T>(1));
+    // Two factors, since 2^n may itself be out of range where e^x is not.
+    const half = v.nearest<T>(v.mul<T>(n, v.splat<T>(<T>0.5)));
+    return v.mul<T>(v.mul<T>(value, v.powerOfTwo<T>(half)), v.powerOfTwo<T>(v.sub<T>(n, half)));
+  }
+
+  /** e^x − 1 without cancellation near 0. For x up to 88 (f32) or 709 (f64). */
+  static expm1<T>(x: v128): v128 {
+    const at = v.min<T>(fn.clamp<T>(x), v.splat<T>(sizeof<T>() == 4 ? <T>88 : <T>709));
+    const n = fn.quotient<T>(at);
+    const half = v.nearest<T>(v.mul<T>(n, v.splat<T>(<T>0.5)));
+    const first = v.powerOfTwo<T>(half);
+    const second = v.powerOfTwo<T>(v.sub<T>(n, half));
+    const scale = v.mul<T>(first, second);
+    return v.add<T>(v.mul<T>(fn.expm1Reduced<T>(fn.remainder<T>(at, n)), scale), v.sub<T>(scale, v.splat<T>(1)));
+  }
+
+  /** 1/(1 + e^−x), from e^−|x| so that nothing overflows. */
+  static sigmoid<T>(x: v128): v128 {
+    const one = v.splat<T>(1);
+    const e = fn.exp<T>(v.sub<T>(v.zero(), v.abs<T>(x)));
+    return v.div<T>(v.select(e, one, v.less<T>(x, v.zero())), v.add<T>(one, e));
+  }
+
+  /** −t/(t + 2) with t = e^(−2|x|) − 1, and the sign of x. */
+  static tanh<T>(x: v128): v128 {
+    const t = fn.expm1<T>(v.mul<T>(v.abs<T>(x), v.splat<T>(<T>-2)));
+    const size = v.div<T>(v.sub<T>(v.zero(), t), v.add<T>(t, v.splat<T>(2)));
+    return v.select(v.sub<T>(v.zero(), size), size, v.less<T>(x, v.zero()));
+  }
+
+  /** ln x of positive f64: k·ln 2 + 2·artanh((m − 1)/(m + 1)), x = m·2^k, by the series of artanh. 2 ulps. */
+  static log(x: v128): v128 {
+    const tiny = v.less<f64>(x, v.splat<f64>(2.2250738585072014e-308));
+    const at = v.select(v.mul<f64>(x, v.splat<f64>(18014398509481984)), x, tiny);
+    const k = v.exponent(at);
+    const m = v.mantissa(at, k);
+    const one = v.splat<f64>(1);
+    const s = v.div<f64>(v.sub<f64>(m, one), v.add<f64>(m, one));
+    const s2 = v.mul<f64>(s, s);
+    let q = v.splat<f64>(1.0 / 21);
+    q = v.mulAdd<f64>(q, s2, v.splat<f64>(1.0 / 19));
+    q = v.mulAdd<f64>(q, s2, v.splat<f64>(1.0 / 17));
+    q = v.mulAdd<f64>(q, s2, v.splat<f64>(1.0 / 15));
+    q = v.mulAdd<f64>(q, s2, v.splat<f64>(1.0 / 13));
+    q = v.mulAdd<f64>(q, s2, v.splat<f64>(1.0 / 11));
+    q = v.mulAdd<f64>(q, s2, v.splat<f64>(1.0 / 9));
+    q = v.mulAdd<f64>(q, s2, v.splat<f64>(1.0 / 7));
+    q = v.mulAdd<f64>(q, s2, v.splat<f64>(1.0 / 5));
+    q = v.mulAdd<f64>(q, s2, v.splat<f64>(1.0 / 3));
+    const twice = v.add<f64>(s, s);
+    const tail = v.mul<f64>(v.mul<f64>(twice, s2), q);
+    const exponent = v.sub<f64>(k, v.and(tiny, v.splat<f64>(54)));
+    const low = v.mulAdd<f64>(exponent, v.splat<f64>(1.9082149292705877e-10), tail);
+    return v.mulAdd<f64>(exponent, v.splat<f64>(0.6931471803691238), v.add<f64>(twice, low));
+  }
+
+  /** x^p of f64 for x ≥ 0; at 0, 0 for positive p and infinity for negative. 3 + |p·ln x| ulps. */
+  private static powWide(x: v128, p: v128): v128 {
+    const value = fn.exp<f64>(v.mul<f64>(p, fn.log(x)));
+    const atZero = v.and(v.less<f64>(p, v.zero()), v.splat<f64>(Infinity));
+    const ends = v.select(
+      v.select(v.zero(), x, v.less<f64>(p, v.zero())),
+      value,
+      v.equal<f64>(x, v.splat<f64>(Infinity)),
+    );
+    const known = v.select(atZero, ends, v.equal<f64>(x, v.zero()));
+    return v.select(known, x, v.isNumber<f64>(x));
+  }
+
+  /** x^p for x ≥ 0, p an f64 vector. f32 is worked out in f64: half an ulp. NaN stays. */
+  static pow<T>(x: v128, p: v128): v128 {
+    if (sizeof<T>() == 8) return fn.powWide(x, p);
+    return v.narrow(fn.powWide(v.widenLow(x), p), fn.powWide(v.widenHigh(x), p));
+  }
+}
+
+@final
+@unmanaged
+class Sigmoid {
+  @inline
+  at<T>(x: usize, u: usize, w: usize, b: usize, k0: v128, k1: v128, k2: v128, k3: v128, k4: v128): v128 {
+    return fn.sigmoid<T>(v.load(x));
+  }
+}
+
+@final
+@unmanaged
+class Tanh {
+  @inline
+  at<T>(x: usize, u: usize, w: usize, b: usize, k0: v128, k1: v128, k2: v128, k3: v128, k4: v128): v128 {
+    return fn.tanh<T>(v.load(x));
+  }
+}
+
+/** dy·y·(1 − y), y a sigmoid. */
+@final
+@unmanaged
+class SigmoidGradient {
+  @inline
+  at<T>(y: usize, dy: usize, w: usize, b: usize, k0: v128, k1: v128, k2: v128, k3: v128, k4: v128): v128 {
+    const a = v.load(y);
+    return v.mul<T>(v.load(dy), v.mul<T>(a, v.sub<T>(v.splat<T>(1), a)));
+  }
+}
+
+/** dy·(1 − y²), y a hyperbolic tangent; (1 − y)(1 + y) keeps its bits near ±1. */
+@final
+@unmanaged
+class TanhGradient {
+  @inline
+  at<T>(y: usize, dy: usize, w: usize, b: usize, k0: v128, k1: v128, k2: v128, k3: v128, k4: v128): v128 {
+    const a = v.load(y);
+    const one = v.splat<T>(1);
+    return v.mul<T>(v.load(dy), v.mul<T>(v.sub<T>(one, a), v.add<T>(one, a)));
+  }
+}
+
+/** a·b + c */
+@final
+@unmanaged
+class MultiplyAdd {
+  @inline
+  at<T>(a: usize, b: usize, c: usize, d: usize, k0: v128, k1: v128, k2: v128, k3: v128, k4: v128): v128 {
+    return v.mulAdd<T>(v.load(a), v.load(b), v.load(c));
+  }
+}
+
+@final
+@unmanaged
+class Multiply {
+  @inline
+  at<T>(a: usize, b: usize, c: usize, d: usize, k0: v128, k1: v128, k2: v128, k3: v128, k4: v128): v128 {
+    return v.mul<T>(v.load(a), v.load(b));
+  }
+}
+
+@final
+@unmanaged
+class Add {
+  @inline
+  at<T>(a: usize, b: usize, c: usize, d: usize, k0: v128, k1: v128, k2: v128, k3: v128, k4: v128): v128 {
+    return v.add<T>(v.load(a), v.load(b));
+  }
+}
+
+/** out = P(a, b, c) row by row; arrays that P does not read may be 0. */
+function each<T, P>(
+  out: usize,
+  a: usize,
+  b: usize,
+  c: usize,
+  rows: i32,
+  n: i32,
+  outStep: i32,
+  aStep: i32,
+  bStep: i32,
+  cStep: i32,
+): void {
+  const none = v.zero();
+  for (let r = 0; r < rows; r++) {
+    map<T, P>(out, a, b, c, 0, n, none, none, none, none, none);
+    out += <usize>outStep * sizeof<T>();
+    a += <usize>aStep * sizeof<T>();
+    b += <usize>bStep * sizeof<T>();
+    c += <usize>cStep * sizeof<T>();
+  }
+}
+
+function eachSigmoid<T>(y: usize, x: usize, rows: i32, n: i32, yStep: i32, xStep: i32): void {
+  each<T, Sigmoid>(y, x, 0, 0, rows, n, yStep, xStep, 0, 0);
+}
+
+function eachTanh<T>(y: usize, x: usize, rows: i32, n: i32, yStep: i32, xStep: i32): void {
+  each<T, Tanh>(y, x, 0, 0, rows, n, yStep, xStep, 0, 0);
+}
+
+function eachSigmoidGrad<T>(
+  dx: usize,
+  dy: usize,
+  y: usize,
+  rows: i32,
+  n: i32,
+  dxStep: i32,
+  dyStep: i32,
+  yStep: i32,
+): void {
+  each<T, SigmoidGradient>(dx, y, dy, 0, rows, n, dxStep, yStep, dyStep, 0);
+}
+
+function eachTanhGrad<T>(
+  dx: usize,
+  dy: usize,
+  y: usize,
+  rows: i32,
+  n: i32,
+  dxStep: i32,
+  dyStep: i32,
+  yStep: i32,
+): void {
+  each<T, TanhGradient>(dx, y, dy, 0, rows, n, dxStep, yStep, dyStep, 0);
+}
+
+function eachMultiplyAdd<T>(
+  out: usize,
+  a: usize,
+  b: usize,
+  c: usize,
+  rows: i32,
+  n: i32,
+  outStep: i32,
+  aStep: i32,
+  bStep: i32,
+  cStep: i32,
+): void {
+  each<T, MultiplyAdd>(out, a, b, c, rows, n, outStep, aStep, bStep, cStep);
+}
+
+function eachMultiply<T>(
+  out: usize,
+  a: usize,
+  b: usize,
+  rows: i32,
+  n: i32,
+  outStep: i32,
+  aStep: i32,
+  bStep: i32,
+): void {
+  each<T, Multiply>(out, a, b, 0, rows, n, outStep, aStep, bStep, 0);
+}
+
+function eachAdd<T>(out: usize, a: usize, b: usize, rows: i32, n: i32, outStep: i32, aStep: i32, bStep: i32): void {
+  each<T, Add>(out, a, b, 0, rows, n, outStep, aStep, bStep, 0);
+}
+
+export function eachSigmoid_f32(y: usize, x: usize, rows: i32, n: i32, yStep: i32, xStep: i32): void {
+  eachSigmoid<f32>(y, x, rows, n, yStep, xStep);
+}
+export function eachSigmoid_f64(y: usize, x: usize, rows: i32, n: i32, yStep: i32, xStep: i32): void {
+  eachSigmoid<f64>(y, x, rows, n, yStep, xStep);
+}
+export function eachTanh_f32(y: usize, x: usize, rows: i32, n: i32, yStep: i32, xStep: i32): void {
+  eachTanh<f32>(y, x, rows, n, yStep, xStep);
+}
+export function eachTanh_f64(y: usize, x: usize, rows: i32, n: i32, yStep: i32, xStep: i32): void {
+  eachTanh<f64>(y, x, rows, n, yStep, xStep);
+}
+export function eachSigmoidGrad_f32(
+  dx: usize,
+  dy: usize,
+  y: usize,
+  rows: i32,
+  n: i32,
+  dxStep: i32,
+  dyStep: i32,
+  yStep: i32,
+): void {
+  eachSigmoidGrad<f32>(dx, dy, y, rows, n, dxStep, dyStep, yStep);
+}
+export function eachSigmoidGrad_f64(
+  dx: usize,
+  dy: usize,
+  y: usize,
+  rows: i32,
+  n: i32,
+  dxStep: i32,
+  dyStep: i32,
+  yStep: i32,
+): void {
+  eachSigmoidGrad<f64>(dx, dy, y, rows, n, dxStep, dyStep, yStep);
+}
+export function eachTanhGrad_f32(
+  dx: usize,
+  dy: usize,
+  y: usize,
+  rows: i32,
+  n: i32,
+  dxStep: i32,
+  dyStep: i32,
+  yStep: i32,
+): void {
+  eachTanhGrad<f32>(dx, dy, y, rows, n, dxStep, dyStep, yStep);
+}
+export function eachTanhGrad_f64(
+  dx: usize,
+  dy: usize,
+  y: usize,
+  rows: i32,
+  n: i32,
+  dxStep: i32,
+  dyStep: i32,
+  yStep: i32,
+): void {
+  eachTanhGrad<f64>(dx, dy, y, rows, n, dxStep, dyStep, yStep);
+}
+export function eachMultiplyAdd_f32(
+  out: usize,
+  a: usize,
+  b: usize,
+  c: usize,
+  rows: i32,
+  n: i32,
+  outStep: i32,
+  aStep: i32,
+  bStep: i32,
+  cStep: i32,
+): void {
+  eachMultiplyAdd<f32>(out, a, b, c, rows, n, outStep, aStep, bStep, cStep);
+}
+export function eachMultiplyAdd_f64(
+  out: usize,
+  a: usize,
+  b: usize,
+  c: usize,
+  rows: i32,
+  n: i32,
+  outStep: i32,
+  aStep: i32,
+  bStep: i32,
+  cStep: i32,
+): void {
+  eachMultiplyAdd<f64>(out, a, b, c, rows, n, outStep, aStep, bStep, cStep);
+}
+export function eachMultiply_f32(
+  out: usize,
+  a: usize,
+  b: usize,
+  rows: i32,
+  n: i32,
+  outStep: i32,
+  aStep: i32,
+  bStep: i32,
+): void {
+  eachMultiply<f32>(out, a, b, rows, n, outStep, aStep, bStep);
+}
+export function eachMultiply_f64(
+  out: usize,
+  a: usize,
+  b: usize,
+  rows: i32,
+  n: i32,
+  outStep: i32,
+  aStep: i32,
+  bStep: i32,
+): void {
+  eachMultiply<f64>(out, a, b, rows, n, outStep, aStep, bStep);
+}
+export function eachAdd_f32(
+  out: usize,
+  a: usize,
+  b: usize,
+  rows: i32,
+  n: i32,
+  outStep: i32,
+  aStep: i32,
+  bStep: i32,
+): void {
+  eachAdd<f32>(out, a, b, rows, n, outStep, aStep, bStep);
+}
+export function eachAdd_f64(
+  out: usize,
+  a: usize,
+  b: usize,
+  rows: i32,
+  n: i32,
+  outStep: i32,
+  aStep: i32,
+  bStep: i32,
+): void {
+  eachAdd<f64>(out, a, b, rows, n, outStep, aStep, bStep);
+}

@@ -1,0 +1,169 @@
+/**
+ * Random numbers by counter: number e of stream s under a seed is a function of (seed, s, e) alone, so that any part can be
+ * made again, in any order, with the same bits everywhere.
+ *
+ * Formula: Philox4x32 with ten rounds on the counter (block, kind, stream) under the 64-bit seed gives four words a block;
+ *   kind is 0 for rowKeep, 1 for rowNormal. rowKeep: element e is kept (1) where its word is at least `threshold`, else 0; e = 16·q + 4·j + i has word j of block
+ *   4·q + i. rowNormal: two words make a uniform number of 53 bits, a block two of them, u and w, and those two normal
+ *   numbers √(−2·ln u)·cos 2πw and √(−2·ln u)·sin 2πw (Box and Muller).
+ * Shapes: rowKeep out [n] bytes, n elements from 16·group on, room for the next multiple of 16. rowNormal out [n] from
+ *   element 8·group on; scratch: 64 bytes.
+ * Error: ln, sin and cos to 2 ulps in f64, rounded to T once.
+ * Source: J. K. Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", 2011; G. E. P. Box, M. E. Muller, 1958.
+ */
+import { v } from "./vec";
+
+/** Words of the last four blocks: lane i of word j is word j of block i. */
+let word0: v128 = i32x4.splat(0);
+let word1: v128 = i32x4.splat(0);
+let word2: v128 = i32x4.splat(0);
+let word3: v128 = i32x4.splat(0);
+
+/** Blocks [block, block + 4) of a stream. */
+function fourBlocks(block: i32, kind: i32, stream: f64, seedLow: i32, seedHigh: i32): void {
+  const whole = <u64>stream;
+  let c0 = v.add32(v.splat32(block), v.lanes32());
+  let c1 = v.splat32(kind);
+  let c2 = v.splat32(<i32>whole);
+  let c3 = v.splat32(<i32>(whole >> 32));
+  let k0 = seedLow;
+  let k1 = seedHigh;
+  const m0 = v.splat32(0xd2511f53);
+  const m1 = v.splat32(0xcd9e8d57);
+  for (let round = 0; round < 10; round++) {
+    const high0 = v.mulHigh32(m0, c0);
+    const low0 = v.mul32(m0, c0);
+    const high1 = v.mulHigh32(m1, c2);
+    const low1 = v.mul32(m1, c2);
+    c0 = v.xor(v.xor(high1, c1), v.splat32(k0));
+    c1 = low1;
+    c2 = v.xor(v.xor(high0, c3), v.splat32(k1));
+    c3 = low0;
+    k0 += 0x9e3779b9;
+    k1 += 0xbb67ae85;
+  }
+  word0 = c0;
+  word1 = c1;
+  word2 = c2;
+  word3 = c3;
+}
+
+export function rowKeep(
+  out: usize,
+  n: i32,
+  group: i32,
+  threshold: u32,
+  stream: f64,
+  seedLow: i32,
+  seedHigh: i32,
+): void {
+  const least = v.splat32(threshold);
+  for (let done = 0; done < n; done += 16) {
+    fourBlocks(group << 2, 0, stream, seedLow, seedHigh);
+    group++;
+    const kept = v.narrow32(
+      v.atLeast32(word0, least),
+      v.atLeast32(word1, least),
+      v.atLeast32(word2, least),
+      v.atLeast32(word3, least),
+    );
+    v.store(out + done, kept);
+  }
+}
+
+/** ln of a normal positive number: its exponent and 2·artanh of (m − 1)/(m + 1), m in [√½, √2). */
+function logarithm(x: f64): f64 {
+  const bits = reinterpret<u64>(x);
+  let exponent = <i32>(bits >> 52) - 1023;
+  let m = reinterpret<f64>((bits & 0x000fffffffffffff) | 0x3ff0000000000000);
+  if (m > 1.4142135623730951) {
+    m *= 0.5;
+    exponent++;
+  }
+  const s = (m - 1) / (m + 1);
+  const z = s * s;
+  let q: f64 = 2.0 / 21;
+  for (let i = 19; i >= 3; i -= 2) q = q * z + 2.0 / <f64>i;
+  const k = <f64>exponent;
+  return k * 0.6931471803691238 + (2 * s + (s * z * q + k * 1.9082149292705877e-10));
+}
+
+/** cos and sin of 2πw for w in [0, 1): a quarter turn, and Taylor's series for what is left, at most π/4. */
+let sine: f64 = 0;
+function cosine(w: f64): f64 {
+  const quarter = nearest<f64>(w * 4);
+  const t = (w - quarter * 0.25) * 6.283185307179586;
+  const z = t * t;
+  let c: f64 = 1;
+  let s: f64 = 1;
+  for (let i = 16; i >= 2; i -= 2) {
+    c = 1 - (c * z) / <f64>(i * (i - 1));
+    s = 1 - (s * z) / <f64>(i * (i + 1));
+  }
+  s *= t;
+  const turn = <i32>quarter & 3;
+  const flipped = turn == 1 ? -s : turn == 2 ? -c : turn == 3 ? s : c;
+  sine = turn == 1 ? c : turn == 2 ? -s : turn == 3 ? -c : s;
+  return flipped;
+}
+
+/** (a·2²⁶ + b + ½)/2⁵³ from 27 bits of one word and 26 of another: never 0. */
+function uniform(a: u32, b: u32): f64 {
+  return (<f64>(a >> 5) * 67108864.0 + <f64>(b >> 6) + 0.5) / 9007199254740992.0;
+}
+
+function rowNormal<T>(
+  out: usize,
+  n: i32,
+  group: i32,
+  mean: f64,
+  deviation: f64,
+  stream: f64,
+  seedLow: i32,
+  seedHigh: i32,
+  scratch: usize,
+): void {
+  for (let done = 0; done < n; done += 8) {
+    fourBlocks(group << 2, 1, stream, seedLow, seedHigh);
+    group++;
+    v.store(scratch, word0);
+    v.store(scratch + 16, word1);
+    v.store(scratch + 32, word2);
+    v.store(scratch + 48, word3);
+    for (let i = 0; i < 8 && done + i < n; i += 2) {
+      const at = scratch + ((<usize>i) << 1);
+      const radius = sqrt<f64>(-2 * logarithm(uniform(load<u32>(at), load<u32>(at + 16)))) * deviation;
+      const across = cosine(uniform(load<u32>(at + 32), load<u32>(at + 48)));
+      const to = out + <usize>(done + i) * sizeof<T>();
+      store<T>(to, <T>(mean + radius * across));
+      if (done + i + 1 < n) store<T>(to + sizeof<T>(), <T>(mean + radius * sine));
+    }
+  }
+}
+
+export function rowNormal_f32(
+  out: usize,
+  n: i32,
+  group: i32,
+  mean: f64,
+  deviation: f64,
+  stream: f64,
+  seedLow: i32,
+  seedHigh: i32,
+  scratch: usize,
+): void {
+  rowNormal<f32>(out, n, group, mean, deviation, stream, seedLow, seedHigh, scratch);
+}
+export function rowNormal_f64(
+  out: usize,
+  n: i32,
+  group: i32,
+  mean: f64,
+  deviation: f64,
+  stream: f64,
+  seedLow: i32,
+  seedHigh: i32,
+  scratch: usize,
+): void {
+  rowNormal<f64>(out, n, group, mean, deviation, stream, seedLow, seedHigh, scratch);
+}

@@ -1,0 +1,80 @@
+/** Prepares a case: our call, the limits and the peers, whose results are compared with ours before anything is timed. */
+import { tensor } from "../dist/index.js";
+import { contestantsOf } from "./peers/index.mjs";
+import { limitsOf } from "./peers/limits.mjs";
+
+/** Results may differ by this, relative to the largest value: f32 sums of the peers are far less exact than ours. */
+const TOLERANCE = 1e-3;
+
+/** Copies of our results, by name. */
+function heapCopies(results) {
+  const arrays = Object.entries(results).filter(([, value]) => value?.data);
+  return Object.fromEntries(arrays.map(([key, { data }]) => [key, data.slice()]));
+}
+
+/** Our call, on inputs that are where the case wants them. */
+function ownContestant(benchCase, inputs) {
+  if (benchCase.where === "heap") {
+    const call = benchCase.ours(inputs);
+    const run = () => call(undefined);
+    return { run, result: () => heapCopies(run()), close: () => {} };
+  }
+  const entries = Object.entries(inputs);
+  const placed = Object.fromEntries(entries.map(([key, { data, shape }]) => [key, tensor(shape, { data })]));
+  const out = tensor(benchCase.shape);
+  const call = benchCase.ours(placed);
+  const run = () => call(out);
+  const close = () => {
+    for (const made of [out, ...Object.values(placed)]) made.dispose();
+  };
+  return { run, result: () => heapCopies(run()), close };
+}
+
+/** Why results are not ours, or undefined. They must share at least one name: not every peer gives every result. */
+function difference(ours, theirs) {
+  const shared = Object.keys(theirs).filter((key) => key in ours);
+  if (shared.length === 0) return "gives none of our results";
+  for (const key of shared) {
+    const [a, b] = [ours[key], theirs[key]];
+    if (a.length !== b.length) return `${key} has ${b.length} elements where ours has ${a.length}`;
+    let largest = 1;
+    let worst = 0;
+    for (let i = 0; i < a.length; i++) {
+      largest = Math.max(largest, Math.abs(a[i]));
+      // A NaN on either side is a difference.
+      const apart = Math.abs(a[i] - b[i]);
+      if (!(apart <= worst)) worst = apart;
+    }
+    if (!(worst <= TOLERANCE * largest)) return `its ${key} differs from ours by ${worst.toPrecision(2)}`;
+  }
+  return undefined;
+}
+
+/**
+ * Contestants of a case: `ours`, and `others` in the order of the table (ours again, the limits, the peers that agree with
+ * us); `lacking` names peers without the operation, `failed` says why others are left out.
+ */
+export async function prepareCase(benchCase, peers) {
+  const inputs = benchCase.inputs();
+  const own = ownContestant(benchCase, inputs);
+  const ours = { name: "evenkeel", ...own };
+  const expected = own.result();
+  const { contestants, lacking, failed } = await contestantsOf({ ...benchCase, inputs }, peers);
+  const agreeing = [];
+  for (const contestant of contestants) {
+    let problem;
+    try {
+      problem = difference(expected, await contestant.result());
+    } catch (error) {
+      problem = error.message;
+    }
+    if (problem) failed.push(`${contestant.name}: ${problem}`);
+    else agreeing.push(contestant);
+  }
+  const again = { name: "evenkeel again", run: own.run };
+  const others = [again, ...(await limitsOf(benchCase)), ...agreeing];
+  const close = async () => {
+    for (const contestant of [ours, ...contestants]) await contestant.close?.();
+  };
+  return { ours, others, lacking, failed, close };
+}

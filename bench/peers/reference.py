@@ -1,0 +1,223 @@
+"""PyTorch, numpy and scikit-learn as contestants, in one process on one thread.
+
+Reads a JSON object a line, answers with one. {"prepare", "peer", "operation", ...} sets up a call and writes its results to
+files; {"peer", "block": n} makes n calls and answers with the seconds a call took.
+"""
+
+import json
+import os
+import sys
+import time
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[variable] = "1"
+
+import numpy as np  # noqa: E402
+
+EPS = 1e-5
+# Calls that take longer are not made once more before each block, in seconds.
+SLOW = 5e-3
+
+
+def torch_operations():
+    import torch
+    import torch.nn.functional as F
+
+    torch.set_num_threads(1)
+
+    def tensors(p):
+        arrays = {key: torch.from_numpy(value) for key, value in p["inputs"].items()}
+        if p["options"].get("layout") == "channels-last":  # the memory format that PyTorch has for it
+            arrays["x"] = arrays["x"].permute(0, 3, 1, 2)
+        return arrays
+
+    def layer_norm(p, x, weight, bias, **_):
+        return F.layer_norm(x, [p["shape"][-1]], weight, bias, EPS)
+
+    def rms_norm(_, x, weight):
+        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + EPS) * weight
+
+    def batch_norm_inference(_, x, weight, bias, runningMean, runningVar):
+        return F.batch_norm(x, runningMean, runningVar, weight, bias, False, 0.1, EPS)
+
+    def batch_norm(_, x, weight, bias, runningMean, runningVar, **__):
+        return F.batch_norm(x, runningMean, runningVar, weight, bias, True, 0.1, EPS)
+
+    def group_norm(p, x, weight, bias, **_):
+        return F.group_norm(x, p["options"]["numGroups"], weight, bias, EPS)
+
+    def instance_norm(_, x, weight, bias, **__):
+        return F.instance_norm(x, weight=weight, bias=bias, eps=EPS)
+
+    def matmul(p, a, b):
+        options = p["options"]
+        return torch.matmul(a.T if options.get("transposeA") else a, b.T if options.get("transposeB") else b)
+
+    def forward(f):
+        def prepare(p):
+            arrays = tensors(p)
+
+            def call():
+                with torch.inference_mode():
+                    return f(p, **arrays)
+
+            def result():
+                y = call()
+                return {"y": (y.permute(0, 2, 3, 1) if p["options"].get("layout") else y).numpy()}
+
+            return call, result
+
+        return prepare
+
+    def leaves_of(arrays):
+        return [arrays[key].requires_grad_() for key in ("x", "weight", "bias")]
+
+    def named(gradients):
+        return {key: value.numpy() for key, value in zip(("dx", "dweight", "dbias"), gradients)}
+
+    def backward(f):
+        def prepare(p):
+            arrays = tensors(p)
+            leaves = leaves_of(arrays)
+            y = f(p, **arrays)
+
+            def call():
+                return torch.autograd.grad(y, leaves, arrays["dy"], retain_graph=True)
+
+            return call, lambda: named(call())
+
+        return prepare
+
+    def step(f):
+        def prepare(p):
+            arrays = tensors(p)
+            leaves = leaves_of(arrays)
+
+            def call():
+                return torch.autograd.grad(f(p, **arrays), leaves, arrays["dy"])
+
+            return call, lambda: named(call())
+
+        return prepare
+
+    return {
+        "layerNorm": forward(layer_norm),
+        "layerNormBackward": backward(layer_norm),
+        "layerNormStep": step(layer_norm),
+        "rmsNorm": forward(rms_norm),
+        "batchNormInference": forward(batch_norm_inference),
+        "batchNorm": forward(batch_norm),
+        "batchNormBackward": backward(batch_norm),
+        "batchNormStep": step(batch_norm),
+        "groupNorm": forward(group_norm),
+        "groupNormBackward": backward(group_norm),
+        "instanceNorm": forward(instance_norm),
+        "instanceNormBackward": backward(instance_norm),
+        "matmul": forward(matmul),
+    }
+
+
+def numpy_operations():
+    """What people write: whole-array expressions over the axes of the view."""
+
+    def normalize(p, x, weight, bias, **_):
+        view = p["view"]
+        axes = tuple(view["axes"])
+        viewed = x.reshape(view["shape"])
+        centered = viewed - viewed.mean(axes, keepdims=True)
+        deviation = np.sqrt((centered * centered).mean(axes, keepdims=True) + np.float32(EPS))
+        y = centered / deviation * weight.reshape(view["parameters"]) + bias.reshape(view["parameters"])
+        return y.reshape(x.shape)
+
+    def rms_norm(_, x, weight):
+        return x / np.sqrt((x * x).mean(-1, keepdims=True) + np.float32(EPS)) * weight
+
+    def batch_norm_inference(p, x, weight, bias, runningMean, runningVar):
+        view = p["view"]
+        scale = weight / np.sqrt(runningVar + np.float32(EPS))
+        shift = bias - runningMean * scale
+        y = x.reshape(view["shape"]) * scale.reshape(view["parameters"]) + shift.reshape(view["parameters"])
+        return y.reshape(x.shape)
+
+    def matmul(p, a, b):
+        options = p["options"]
+        return (a.T if options.get("transposeA") else a) @ (b.T if options.get("transposeB") else b)
+
+    def prepared(f):
+        def prepare(p):
+            def call():
+                return f(p, **p["inputs"])
+
+            return call, lambda: {"y": call()}
+
+        return prepare
+
+    formulas = {
+        "layerNorm": normalize,
+        "rmsNorm": rms_norm,
+        "batchNormInference": batch_norm_inference,
+        "batchNorm": normalize,
+        "groupNorm": normalize,
+        "instanceNorm": normalize,
+        "matmul": matmul,
+    }
+    return {key: prepared(f) for key, f in formulas.items()}
+
+
+def available(makers):
+    """The libraries that are there, and why the others are not."""
+    operations, missing = {}, {}
+    for name, make in makers.items():
+        try:
+            operations[name] = make()
+        except ImportError as error:
+            missing[name] = str(error)
+    return operations, missing
+
+
+def prepare(request, operations):
+    table = operations[request["peer"]]
+    if request["operation"] not in table:
+        return None, {"lacks": True}
+    inputs = {
+        key: np.fromfile(value["file"], np.float32).reshape(value["shape"]) for key, value in request["inputs"].items()
+    }
+    call, result = table[request["operation"]]({**request, "inputs": inputs})
+    files = {}
+    for key, array in result().items():
+        files[key] = f"{request['directory']}/result-{key}"
+        np.ascontiguousarray(array, np.float32).tofile(files[key])
+    return call, {"results": files}
+
+
+def block(call, count, state):
+    """Seconds a call, after one outside the clock as the other contestants have it."""
+    if state.get("period", 0) < SLOW:
+        call()
+    start = time.perf_counter()
+    for _ in range(count):
+        call()
+    state["period"] = (time.perf_counter() - start) / count
+    return state["period"]
+
+
+def main():
+    operations, missing = available({"PyTorch": torch_operations, "numpy": numpy_operations})
+    print(json.dumps({"peers": list(operations), "missing": missing}), flush=True)
+    calls = {}
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            if "block" in request:
+                call, state = calls[request["peer"]]
+                answer = {"seconds": block(call, request["block"], state)}
+            else:
+                calls.pop(request["peer"], None)  # lets go of the arrays before new ones are read
+                call, answer = prepare(request, operations)
+                calls[request["peer"]] = (call, {})
+        except Exception as error:  # the bench prints it and goes on without this peer
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), flush=True)
+
+
+main()

@@ -1,0 +1,162 @@
+/** The methods that `fit` knows: one entry makes a method known to every command. */
+import type { TypedArray } from "../core/memory.js";
+import type { Tensor } from "../core/tensor.js";
+import { Centering } from "../preprocessing/centering.js";
+import { MaxAbsScaler } from "../preprocessing/max-abs-scaler.js";
+import { MinMaxScaler } from "../preprocessing/min-max-scaler.js";
+import { Normalizer } from "../preprocessing/normalizer.js";
+import { RobustScaler } from "../preprocessing/robust-scaler.js";
+import type { SavedScaler } from "../preprocessing/scaler.js";
+import { StandardScaler } from "../preprocessing/standard-scaler.js";
+import { quote, UsageError } from "./errors.js";
+
+export interface Rows {
+  data: TypedArray;
+  shape: number[];
+}
+
+/** What the commands need of a scaler. One without `partialFit` has nothing to learn. */
+export interface AnyScaler {
+  readonly nFeaturesIn?: number;
+  partialFit?(rows: Rows): unknown;
+  merge?(other: this): unknown;
+  transform(rows: Rows): Tensor;
+  inverseTransform?(rows: Rows): Tensor;
+  toJSON(): SavedScaler;
+}
+
+/** A number for each column, or for the model as a whole. */
+export type Description = Record<string, ArrayLike<number>>;
+
+export interface MethodOption {
+  /** As the user types it, such as `--ddof <n>`. */
+  flags: string;
+  description: string;
+  parse?(text: string): unknown;
+}
+
+export interface Method {
+  name: string;
+  /** The class, as saved models call it. */
+  kind: string;
+  /** A line that says what it does. */
+  summary: string;
+  options: readonly MethodOption[];
+  /** `options`: by their names in camel case. */
+  create(options: Record<string, unknown>): AnyScaler;
+  load(saved: unknown): AnyScaler;
+  /** What `inspect` shows of each column. */
+  describe(scaler: AnyScaler): Description;
+}
+
+/** Types an entry by its class, and forgets the class: the table holds them all. */
+function method<S extends AnyScaler>(entry: {
+  name: string;
+  summary: string;
+  options?: readonly MethodOption[];
+  create(options: Record<string, unknown>): S;
+  load(saved: unknown): S;
+  describe(scaler: S): Description;
+}): Method {
+  const kind = entry.create({}).toJSON().kind;
+  return { options: [], ...entry, kind, describe: (scaler) => entry.describe(scaler as S) };
+}
+
+function number(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isFinite(value)) throw new UsageError(`a number is needed, got ${quote(text)}`);
+  return value;
+}
+
+function pair(text: string): [number, number] {
+  const parts = text.split(",");
+  if (parts.length !== 2) throw new UsageError(`two numbers with a comma between are needed, got ${quote(text)}`);
+  return [number(parts[0]), number(parts[1])];
+}
+
+const ddof: MethodOption = {
+  flags: "--ddof <n>",
+  description: "divide by count - n in the variance: 0 as scikit-learn, 1 as pandas and R (default: 0)",
+  parse: number,
+};
+
+export const methods: readonly Method[] = [
+  method({
+    name: "standard",
+    summary: "to mean 0 and standard deviation 1 (z-scores)",
+    options: [
+      ddof,
+      { flags: "--no-mean", description: "do not subtract the mean" },
+      { flags: "--no-std", description: "do not divide by the standard deviation" },
+    ],
+    create: ({ mean, std, ...config }) =>
+      new StandardScaler({ ...config, withMean: mean as boolean, withStd: std as boolean }),
+    load: StandardScaler.fromJSON,
+    describe: ({ mean, variance, scale }) => ({ mean, std: variance.map(Math.sqrt), scale }),
+  }),
+  method({
+    name: "min-max",
+    summary: "to the range from 0 to 1, or another",
+    options: [
+      {
+        flags: "--feature-range <low,high>",
+        description: "what the least and greatest value become (default: 0,1)",
+        parse: pair,
+      },
+      { flags: "--clip", description: "bring values beyond those fitted to the ends of the range" },
+    ],
+    create: (config) => new MinMaxScaler(config),
+    load: MinMaxScaler.fromJSON,
+    describe: ({ dataMin, dataMax, dataRange }) => ({ min: dataMin, max: dataMax, range: dataRange }),
+  }),
+  method({
+    name: "max-abs",
+    summary: "divided by the greatest magnitude: into -1 to 1, zeros stay",
+    create: () => new MaxAbsScaler(),
+    load: MaxAbsScaler.fromJSON,
+    describe: ({ maxAbs, scale }) => ({ "max |x|": maxAbs, scale }),
+  }),
+  method({
+    name: "robust",
+    summary: "to median 0 and interquartile range 1, on which outliers have no hold",
+    options: [
+      {
+        flags: "--quantile-range <low,high>",
+        description: "percentages between which the scale is taken (default: 25,75)",
+        parse: pair,
+      },
+      { flags: "--no-centering", description: "do not subtract the median" },
+      { flags: "--no-scaling", description: "do not divide by the range" },
+      { flags: "--unit-variance", description: "scale so that normally distributed columns get variance 1" },
+    ],
+    create: ({ centering, scaling, ...config }) =>
+      new RobustScaler({ ...config, withCentering: centering as boolean, withScaling: scaling as boolean }),
+    load: RobustScaler.fromJSON,
+    describe: ({ center, scale }) => ({ median: center, scale }),
+  }),
+  method({
+    name: "centering",
+    summary: "to mean 0, the spread stays",
+    create: () => new Centering(),
+    load: Centering.fromJSON,
+    describe: ({ mean }) => ({ mean }),
+  }),
+  method({
+    name: "normalizer",
+    summary: "each row to length 1; nothing is learned, and nothing can be undone",
+    options: [{ flags: "--norm <l1|l2|max>", description: "how length is measured (default: l2)" }],
+    create: (config) => new Normalizer(config),
+    load: Normalizer.fromJSON,
+    describe: () => ({}),
+  }),
+];
+
+/** The rows of a batch as scalers take them. */
+export function rowsOf(data: TypedArray, width: number): Rows {
+  return { data, shape: [data.length / width, width] };
+}
+
+/** How many columns a scaler makes of `features`. */
+export function widthAfter(scaler: AnyScaler, features: number): number {
+  return scaler.transform(rowsOf(new Float64Array(features), features)).shape[1];
+}

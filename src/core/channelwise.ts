@@ -1,0 +1,165 @@
+/** What methods with one weight and bias a channel share: their arguments, checked, their gradients, and their layers. */
+import { checkCount, checkNumber, checkOneOf, fail, show } from "./errors.js";
+import { type Geometry, geometryOf, type Layout } from "./geometry.js";
+import { Layer, Parameter, type Saved, savedInput } from "./layer.js";
+import type { DType } from "./memory.js";
+import {
+  arrayClass,
+  checkSame,
+  type Operand,
+  readTensor,
+  readValues,
+  Target,
+  type Tensor,
+  type TensorLike,
+  type VectorLike,
+} from "./tensor.js";
+
+/** What the length of a vector of channels means, for messages. */
+export const PER_CHANNEL = "one for each channel";
+
+export interface ChannelNormOptions {
+  /** One factor for each channel. Default: ones. */
+  weight?: VectorLike | null;
+  /** One summand for each channel. Default: zeros. */
+  bias?: VectorLike | null;
+  /** Added to the variance. Default 1e-5. */
+  eps?: number;
+  /** Default "channels-first". */
+  layout?: Layout;
+  /** Where to write y; may be x. Default: a new heap array. */
+  out?: TensorLike;
+}
+
+export interface ChannelNormConfig {
+  /** Default 1e-5. */
+  eps?: number;
+  /** Whether weight and bias are learned. */
+  affine?: boolean;
+  /** Default "channels-first". */
+  layout?: Layout;
+  /** Element type of the parameters. Default "float32". */
+  dtype?: DType;
+}
+
+export interface ChannelGradients {
+  dx: Tensor;
+  /** Null where there was no weight. */
+  dweight: Tensor | null;
+  /** Null where there was no bias. */
+  dbias: Tensor | null;
+}
+
+/** What a forward pass keeps of its options, for the backward pass. */
+export interface SavedOptions {
+  readonly weight?: VectorLike | null;
+  readonly bias?: VectorLike | null;
+  readonly layout?: Layout;
+}
+
+/** The options that the backward pass needs. */
+export function keepOptions({ weight, bias, layout }: SavedOptions): SavedOptions {
+  return { weight, bias, layout };
+}
+
+export interface ChannelArguments {
+  x: Operand;
+  geometry: Geometry;
+  weight: Float64Array;
+  bias: Float64Array;
+  eps: number;
+  y: Target;
+}
+
+/** The arguments that every forward pass takes. */
+export function readArguments(method: string, x: TensorLike, options: ChannelNormOptions): ChannelArguments {
+  const operand = readTensor(method, "x", x);
+  const geometry = geometryOf(method, operand, options.layout);
+  const eps = checkNumber(method, "eps", options.eps ?? 1e-5, 0);
+  const weight = readValues(method, "weight", options.weight, geometry.c, PER_CHANNEL, 1);
+  const bias = readValues(method, "bias", options.bias, geometry.c, PER_CHANNEL, 0);
+  const y = new Target(method, options.out, operand);
+  y.checkOverlap(method, "x", operand);
+  return { x: operand, geometry, weight, bias, eps, y };
+}
+
+export interface GradientArguments {
+  x: Operand;
+  dy: Operand;
+  dx: Target;
+  geometry: Geometry;
+  weight: Float64Array;
+}
+
+/** The arguments that every backward pass takes, and what its forward pass kept. */
+export function readGradientArguments(
+  method: string,
+  dy: TensorLike,
+  saved: Saved & { readonly options: SavedOptions },
+  out: TensorLike | undefined,
+): GradientArguments {
+  const x = savedInput(method, saved);
+  const gradient = readTensor(method, "dy", dy);
+  checkSame(method, "dy", gradient, x, "x");
+  const geometry = geometryOf(method, x, saved.options.layout);
+  const weight = readValues(method, "weight", saved.options.weight, geometry.c, PER_CHANNEL, 1);
+  const dx = new Target(method, out, x);
+  dx.checkOverlap(method, "x", x);
+  dx.checkOverlap(method, "dy", gradient);
+  return { x, dy: gradient, dx, geometry, weight };
+}
+
+/** A vector of f64 values as a tensor of an element type. */
+export function vectorOf(values: Float64Array, dtype: DType): Tensor {
+  return { data: new (arrayClass(dtype))(values), shape: [values.length] };
+}
+
+/** dweight and dbias as tensors of x's element type, null for parameters that were not there. */
+export function channelGradients(
+  dx: Target,
+  x: Operand,
+  { dweight, dbias }: { dweight: Float64Array; dbias: Float64Array },
+  options: { weight?: unknown; bias?: unknown },
+): ChannelGradients {
+  return {
+    dx: dx.result,
+    dweight: options.weight ? vectorOf(dweight, x.dtype) : null,
+    dbias: options.bias ? vectorOf(dbias, x.dtype) : null,
+  };
+}
+
+/** Throws where x has not the number of channels that a layer was made for. */
+export function checkChannels(method: string, x: TensorLike, layout: Layout, channels: number): void {
+  const operand = readTensor(method, "x", x);
+  const { c } = geometryOf(method, operand, layout);
+  if (c !== channels) {
+    fail(method, `x has ${c} channels (shape ${show(operand.shape)}, ${layout}) where the layer has ${channels}`);
+  }
+}
+
+/** A layer with a weight (ones at first) and a bias (zeros) for each channel. */
+export abstract class ChannelLayer extends Layer {
+  readonly numFeatures: number;
+  readonly eps: number;
+  readonly layout: Layout;
+  readonly weight: Parameter | null;
+  readonly bias: Parameter | null;
+
+  constructor(method: string, numFeatures: number, config: ChannelNormConfig) {
+    super();
+    this.numFeatures = checkCount(method, "numFeatures", numFeatures);
+    this.eps = checkNumber(method, "eps", config.eps ?? 1e-5, 0);
+    this.layout = checkOneOf(method, "layout", config.layout ?? "channels-first", ["channels-first", "channels-last"]);
+    const dtype = config.dtype ?? "float32";
+    const affine = config.affine ?? true;
+    this.weight = affine ? new Parameter([numFeatures], dtype, 1) : null;
+    this.bias = affine ? new Parameter([numFeatures], dtype, 0) : null;
+  }
+
+  /** What a forward pass takes from the layer; throws where x is not for it. @internal */
+  protected optionsFor(method: string, x: TensorLike): ChannelNormOptions {
+    const { eps, layout, weight, bias } = this;
+    checkChannels(method, x, layout, this.numFeatures);
+    return { eps, layout, weight: weight?.data, bias: bias?.data };
+  }
+}

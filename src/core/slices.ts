@@ -1,0 +1,154 @@
+/**
+ * Slices of a tensor along some of its axes: what is left when the other axes are held. Their lengths, and the two maps
+ * that every method with unit-length slices needs:
+ *
+ *     x ──sliceLengths──▶ mean, length ──the method──▶ y = (x − mean)·scale
+ *     dy, x ──sliceDots──▶ Σdy, Σdy·(x − mean) ──the method──▶ dx = rlength·(weight·dy + slope·(x − mean) + constant)
+ *
+ * Coefficients are f64, one a slice.
+ */
+import { applyAffine, applyGradient, cellGradSums, cellMoments } from "./cells.js";
+import type { Geometry } from "./geometry.js";
+import { mergeCells } from "./moments.js";
+import type { Operand, Target } from "./tensor.js";
+
+export interface Slices {
+  /** Cells of the data; a slice may be made of several. */
+  geometry: Geometry;
+  cells: number;
+  sliceOf(cell: number): number;
+  /** Slices, and elements in each. */
+  count: number;
+  size: number;
+  /** The shape without the axes that the slices run along. */
+  shape: number[];
+}
+
+/** Slices along the axes for which `along` is true. */
+export function slicesOf(shape: readonly number[], along: (axis: number) => boolean): Slices {
+  let end = shape.length;
+  const product = (from: number, to: number) => shape.slice(from, to).reduce((all, size) => all * size, 1);
+  // Axes of one element go either way: they are passed over where a run of like axes is sought.
+  const runFrom = (to: number, kind: boolean) => {
+    let from = to;
+    while (from > 0 && (along(from - 1) === kind || shape[from - 1] === 1)) from--;
+    return from;
+  };
+  // The last axes are columns where they are held, else the elements of rows.
+  const columns = runFrom(end, false);
+  const c = product(columns, end);
+  end = columns;
+  const elements = runFrom(end, true);
+  const s = product(elements, end);
+  const outer = shape.slice(0, elements);
+  const n = product(0, elements);
+  const held = shape.filter((_, axis) => !along(axis));
+  const count = held.reduce((all, size) => all * size, 1);
+  const slices = Int32Array.from({ length: n }, (_, cell) => {
+    let slice = 0;
+    let rest = cell;
+    let stride = 1;
+    for (let axis = outer.length - 1; axis >= 0; axis--) {
+      const index = rest % outer[axis];
+      rest = (rest - index) / outer[axis];
+      if (along(axis)) continue;
+      slice += index * stride;
+      stride *= outer[axis];
+    }
+    return slice;
+  });
+  const size = (n * s * c) / count;
+  if (c === 1) {
+    const geometry: Geometry = { n: 1, c: n, s, order: "rows" };
+    return { geometry, cells: n, sliceOf: (cell) => slices[cell], count, size, shape: held };
+  }
+  const geometry: Geometry = { n, c, s, order: "cols" };
+  const sliceOf = (cell: number) => slices[Math.floor(cell / c)] * c + (cell % c);
+  return { geometry, cells: n * c, sliceOf, count, size, shape: held };
+}
+
+/** The rows of a matrix. */
+export function rowSlices(rows: number, n: number): Slices {
+  return slicesOf([rows, n], (axis) => axis === 1);
+}
+
+export interface SliceLengths {
+  /** Zeros where lengths are not taken about the mean. */
+  mean: Float64Array;
+  /** √Σ(x − mean)². */
+  length: Float64Array;
+}
+
+/** A deviation from the mean of less than this share of it is what rounding leaves of equal elements. */
+const CONSTANT = 2 ** -49;
+
+/**
+ * The length of each slice, about its mean where `centered`; then 0 for slices whose elements are the same. Elements whose
+ * squares underflow (below about 1e-22 in f32) count as 0.
+ */
+export function sliceLengths(x: Operand, slices: Slices, centered = false): SliceLengths {
+  const { count, mean, m2 } = mergeCells(cellMoments(x, slices.geometry), slices.count, slices.sliceOf);
+  if (!centered) {
+    return { mean: new Float64Array(slices.count), length: m2.map((v, i) => Math.sqrt(v + count[i] * mean[i] ** 2)) };
+  }
+  const isConstant = (i: number) => m2[i] <= count[i] * (CONSTANT * mean[i]) ** 2;
+  return { mean, length: m2.map((v, i) => (isConstant(i) ? 0 : Math.sqrt(v))) };
+}
+
+/** 1/length, 0 for slices of length 0: they stay zeros. */
+export function inverseLengths({ length }: SliceLengths): Float64Array {
+  return length.map((value) => (value === 0 ? 0 : 1 / value));
+}
+
+/** The values of the slices for each cell. */
+function ofCells(slices: Slices, values: Float64Array): Float64Array {
+  return Float64Array.from({ length: slices.cells }, (_, cell) => values[slices.sliceOf(cell)]);
+}
+
+/** y = (x − mean)·scale. */
+export function scaleSlices(y: Target, x: Operand, slices: Slices, mean: Float64Array, scale: Float64Array): void {
+  const shift = new Float64Array(slices.cells);
+  applyAffine(y, x, slices.geometry, { mean: ofCells(slices, mean), scale: ofCells(slices, scale), shift });
+}
+
+/** Σdy and Σdy·(x − mean) over each slice. */
+export function sliceDots(
+  dy: Operand,
+  x: Operand,
+  slices: Slices,
+  mean: Float64Array,
+): { dy: Float64Array; dyx: Float64Array } {
+  const cells = cellGradSums(dy, x, slices.geometry, ofCells(slices, mean));
+  const sums = { dy: new Float64Array(slices.count), dyx: new Float64Array(slices.count) };
+  for (let cell = 0; cell < slices.cells; cell++) {
+    const slice = slices.sliceOf(cell);
+    sums.dy[slice] += cells.dy[cell];
+    sums.dyx[slice] += cells.dyx[cell];
+  }
+  return sums;
+}
+
+/** Coefficients of dx = rlength·(weight·dy + slope·(x − mean) + constant), one a slice. */
+export interface SliceGradient {
+  mean: Float64Array;
+  rlength: Float64Array;
+  weight: Float64Array;
+  slope: Float64Array;
+  constant: Float64Array;
+}
+
+export function applySliceGradient(
+  dx: Target,
+  dy: Operand,
+  x: Operand,
+  slices: Slices,
+  { mean, rlength, weight, slope, constant }: SliceGradient,
+): void {
+  applyGradient(dx, dy, x, slices.geometry, {
+    mean: ofCells(slices, mean),
+    rstd: ofCells(slices, rlength),
+    weight: ofCells(slices, weight),
+    slope: ofCells(slices, slope),
+    constant: ofCells(slices, constant),
+  });
+}

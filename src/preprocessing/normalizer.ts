@@ -1,0 +1,204 @@
+import { checkOneOf } from "../core/errors.js";
+import { copyF64, type DType, elementBytes, kernelsOf, scratch, scratchF64, withScratch } from "../core/memory.js";
+import { stageValues, stream } from "../core/stream.js";
+import { checkSame, Target, type Tensor } from "../core/tensor.js";
+import { type RowsLike, readRows } from "./rows.js";
+import { SavedReader, type SavedScaler, type TransformOptions } from "./scaler.js";
+
+/** `l1`: Σ|x|. `l2`: √Σx². `max`: the greatest |x|. */
+export type Norm = "l1" | "l2" | "max";
+
+export interface NormalizeOptions extends TransformOptions {
+  /** Default "l2". */
+  norm?: Norm;
+}
+
+/** Norms and factors in this range, and their inverses, are far from the ends of the element type. */
+function safeRange(dtype: DType): { low: number; high: number } {
+  const exponent = dtype === "float64" ? 1000 : 100;
+  return { low: 2 ** -exponent, high: 2 ** exponent };
+}
+
+/** Multiplies rows by a factor each. The shift of −0 keeps the sign of zeros. */
+function scaleRows(dtype: DType, to: number, from: number, factors: Float64Array, n: number): void {
+  const rows = factors.length;
+  withScratch(() => {
+    const zeros = stageValues(new Float64Array(rows), dtype);
+    const none = stageValues(new Float64Array(rows).fill(-0), dtype);
+    kernelsOf(dtype).rowAffine(to, from, zeros, stageValues(factors, dtype), none, rows, n, 0, rows);
+  });
+}
+
+/** Writes unit rows and returns their norms; a row of zeros has norm 0 and stays. */
+function unitRows(norm: Norm, dtype: DType, to: number, from: number, rows: number, n: number): Float64Array {
+  const k = kernelsOf(dtype);
+  const kernel = { l1: k.rowNorm1, l2: k.rowNorm2, max: k.rowMaxAbs }[norm];
+  const { low, high } = safeRange(dtype);
+  return withScratch(() => {
+    const at = scratch(8 * rows);
+    kernel(at, from, rows, n);
+    const norms = copyF64(at, rows);
+    const isExtreme = (value: number) => value > high || (value < low && value !== 0);
+    scaleRows(
+      dtype,
+      to,
+      from,
+      norms.map((value) => (value === 0 || isExtreme(value) ? 1 : 1 / value)),
+      n,
+    );
+    norms.forEach((value, r) => {
+      if (!isExtreme(value)) return;
+      // The norm or its inverse may have left the range of the type. A power of two brings the row to about 1, exactly.
+      const row = to + r * n * elementBytes(dtype);
+      k.rowMaxAbs(at, row, 1, n);
+      const [largest] = copyF64(at, 1);
+      const unit = largest < Infinity ? powerNear(largest, dtype) : 1;
+      scaleRows(dtype, row, row, Float64Array.of(1 / unit), n);
+      kernel(at, row, 1, n);
+      const [rest] = copyF64(at, 1);
+      scaleRows(dtype, row, row, Float64Array.of(1 / rest), n);
+      norms[r] = unit * rest;
+    });
+    return norms;
+  });
+}
+
+/** A power of two near `value`, which like its inverse is a normal number of the element type. */
+function powerNear(value: number, dtype: DType): number {
+  const limit = dtype === "float64" ? 1022 : 126;
+  const exponent = ((new DataView(Float64Array.of(value).buffer).getUint16(6, true) >> 4) & 0x7ff) - 1023;
+  return 2 ** Math.max(-limit, Math.min(limit, exponent));
+}
+
+/**
+ * Brings each row to unit norm.
+ *
+ * y = x/‖x‖, ‖x‖ = √Σx² ("l2"), Σ|x| ("l1") or max|x| ("max"), over the row; a row of zeros stays.
+ *
+ * x is `[n, features]`, f32, f64 or plain lists; y has its shape. Right for rows whose squares, norm or inverse norm
+ * overflow. A row with NaN becomes NaN. Throws on another norm.
+ *
+ * Source: scikit-learn's normalize.
+ *
+ * @example
+ * normalize([[3, 4], [0, 0]]).data; // [0.6, 0.8, 0, 0]
+ */
+export function normalize(x: RowsLike, options: NormalizeOptions = {}): Tensor {
+  return normalizeRows("normalize", x, options);
+}
+
+function normalizeRows(method: string, x: RowsLike, options: NormalizeOptions): Tensor {
+  const norm = checkOneOf(method, "norm", options.norm ?? "l2", ["l1", "l2", "max"]);
+  const operand = readRows(method, "x", x);
+  const y = new Target(method, options.out, operand);
+  y.checkOverlap(method, "x", operand);
+  const [rows, n] = operand.shape;
+  stream({ rows, n, fixed: true }, [operand], [y], ([from, to], chunk) => {
+    unitRows(norm, operand.dtype, to, from, chunk.rows, n);
+  });
+  return y.result;
+}
+
+/**
+ * The gradient of `normalize`.
+ *
+ * dx = (dy − y·Σdy·y)/‖x‖ for "l2", (dy − sign(x)·Σdy·y)/‖x‖ for "l1", the sums over the row; 0 for a row of zeros.
+ *
+ * dy and x are `[n, features]`; dx has their shape and goes to `out` where given (it may be dy or x). Throws on another
+ * norm, and where shapes or element types differ.
+ *
+ * @example
+ * const dx = normalizeBackward([[1, 0]], [[3, 4]]); // [0.128, -0.096]
+ */
+export function normalizeBackward(
+  dy: RowsLike,
+  x: RowsLike,
+  options: TransformOptions & { norm?: "l1" | "l2" } = {},
+): Tensor {
+  const method = "normalizeBackward";
+  const norm = checkOneOf(method, "norm", options.norm ?? "l2", ["l1", "l2"]);
+  const operand = readRows(method, "x", x);
+  const gradient = readRows(method, "dy", dy);
+  checkSame(method, "dy", gradient, operand, "x");
+  const dx = new Target(method, options.out, operand);
+  dx.checkOverlap(method, "dy", gradient);
+  dx.checkOverlap(method, "x", operand);
+  const { dtype } = operand;
+  const [rows, n] = operand.shape;
+  const k = kernelsOf(dtype);
+  // Small chunks in linear memory too, since each takes scratch for its y.
+  stream({ rows, n, fixed: true }, [gradient, operand], [dx], ([g, from, to], { rows: part }) => {
+    withScratch(() => {
+      const y = scratch(part * n * elementBytes(dtype));
+      const norms = unitRows(norm, dtype, y, from, part, n);
+      const zeros = stageValues(new Float64Array(part), dtype);
+      const unused = scratchF64(part);
+      const sums = scratchF64(part);
+      k.rowGradSums(unused, sums, g, y, zeros, part, n, 0, part);
+      if (norm === "l1") k.rowSign(y, y, part * n);
+      const slopes = stageValues(
+        copyF64(sums, part).map((sum) => -sum),
+        dtype,
+      );
+      const [inverse, rest] = inversesOf(norms, dtype);
+      const ones = stageValues(new Float64Array(part).fill(1), dtype);
+      k.rowGradAffine(to, g, y, zeros, stageValues(inverse, dtype), ones, slopes, zeros, part, n, 0, part);
+      if (rest.some((factor) => factor !== 1)) scaleRows(dtype, to, to, rest, n);
+    });
+  });
+  return dx.result;
+}
+
+/** 1/norm as a product of two factors within the element type; 0 for a norm of 0. */
+function inversesOf(norms: Float64Array, dtype: DType): [Float64Array, Float64Array] {
+  const { low, high } = safeRange(dtype);
+  const first = norms.map((norm) => (norm === 0 ? 0 : Math.max(low, Math.min(high, 1 / norm))));
+  const second = norms.map((norm, i) => (first[i] === low || first[i] === high ? 1 / (norm * first[i]) : 1));
+  return [first, second];
+}
+
+/**
+ * `normalize` in the shape of a scaler. There is nothing to learn: `fit` only checks its argument.
+ *
+ * @example
+ * const normalizer = new Normalizer({ norm: "l1" });
+ * normalizer.transform([[1, -3]]).data; // [0.25, -0.75]
+ */
+export class Normalizer {
+  readonly norm: Norm;
+
+  constructor(config: { norm?: Norm } = {}) {
+    this.norm = checkOneOf("Normalizer", "norm", config.norm ?? "l2", ["l1", "l2", "max"]);
+  }
+
+  /** scikit-learn's Normalizer, whose only parameter is the norm. */
+  static fromSklearn(attributes: { norm?: Norm }): Normalizer {
+    return new Normalizer(attributes);
+  }
+
+  /** The normalizer that `toJSON` wrote. */
+  static fromJSON(saved: unknown): Normalizer {
+    return new Normalizer(new SavedReader("Normalizer", saved).config);
+  }
+
+  /** Checks x and learns nothing. */
+  fit(x: RowsLike): this {
+    readRows("Normalizer.fit", "x", x);
+    return this;
+  }
+
+  /** Unit rows, in the shape and element type of x. */
+  transform(x: RowsLike, { out }: TransformOptions = {}): Tensor {
+    return normalizeRows("Normalizer.transform", x, { norm: this.norm, out });
+  }
+
+  /** The same as `transform`. */
+  fitTransform(x: RowsLike, options: TransformOptions = {}): Tensor {
+    return this.transform(x, options);
+  }
+
+  /** The normalizer as plain data, for `JSON.stringify` and `fromJSON`. */
+  toJSON(): SavedScaler {
+    return { version: 1, kind: "Normalizer", config: { norm: this.norm }, state: null };
+  }
+}
