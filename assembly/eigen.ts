@@ -9,6 +9,8 @@
  * Source: R.-C. Li, "Solving secular equations stably and efficiently", LAPACK working note 89, 1993; M. Gu,
  *   S. Eisenstat, "A divide-and-conquer algorithm for the symmetric tridiagonal eigenproblem", 1995.
  */
+import { runMaxAbs } from "./extrema";
+import { combine, dot, NO_SQUARES } from "./reflect";
 import { v } from "./vec";
 
 /** Steps until an eigenvalue is sought by halving alone, and in all. */
@@ -260,16 +262,91 @@ export function rankOneVectors_f64(
   }
 }
 
-/** y [cols, rows] = xᵀ, x [rows, cols] with rows `stride` elements apart, in squares that stay in L1. */
-export function transpose_f64(y: usize, x: usize, rows: i32, cols: i32, stride: i32): void {
+/**
+ * One sweep of Jacobi rotations that make the rows of a [rows, n] orthogonal: each pair whose cosine is above `tolerance`
+ * is rotated, and with it the same rows of u [rows, m]. `squares` holds the rows' sums of squares, f64; rows without any
+ * stay. Returns how many pairs were rotated.
+ */
+export function orthogonalizeRows_f64(
+  a: usize,
+  u: usize,
+  squares: usize,
+  rows: i32,
+  n: i32,
+  m: i32,
+  strideA: i32,
+  strideU: i32,
+  tolerance: f64,
+): i32 {
+  const bytesA = <usize>strideA << 3;
+  const bytesU = <usize>strideU << 3;
+  for (let i = 0; i < rows; i++) {
+    const row = a + <usize>i * bytesA;
+    store<f64>(squares + (<usize>i << 3), dot(row, row, n));
+  }
+  let count = 0;
+  for (let i = 0; i < rows; i++) {
+    const rowI = a + <usize>i * bytesA;
+    for (let j = i + 1; j < rows; j++) {
+      const p = load<f64>(squares + (<usize>i << 3));
+      const q = load<f64>(squares + (<usize>j << 3));
+      if (p < NO_SQUARES || q < NO_SQUARES) continue;
+      const rowJ = a + <usize>j * bytesA;
+      const product = dot(rowI, rowJ, n);
+      if (abs(product) <= tolerance * sqrt(p) * sqrt(q)) continue;
+      // t is the tangent of the smaller angle that makes the product zero.
+      const ratio = (p - q) / (2 * product);
+      const t = copysign<f64>(1 / (abs(ratio) + sqrt(1 + ratio * ratio)), ratio);
+      const c = 1 / sqrt(1 + t * t);
+      rotate(rowI, rowJ, c, c * t, n);
+      rotate(u + <usize>i * bytesU, u + <usize>j * bytesU, c, c * t, m);
+      const change = t * product;
+      const isSafe = abs(change) < 0.5 * min(p, q);
+      store<f64>(squares + (<usize>i << 3), isSafe ? p + change : dot(rowI, rowI, n));
+      store<f64>(squares + (<usize>j << 3), isSafe ? q - change : dot(rowJ, rowJ, n));
+      count++;
+    }
+  }
+  return count;
+}
+
+/** Largest |a[i, j] − a[j, i]|; a [n, n] is finite. */
+export function asymmetry_f64(a: usize, n: i32, stride: i32): f64 {
+  let largest: f64 = 0;
+  for (let i = 0; i < n; i++) {
+    let row = a + ((<usize>(i * stride)) << 3);
+    let column = a + ((<usize>i) << 3);
+    for (let j = 0; j < i; j++) {
+      largest = max(largest, abs(load<f64>(row) - load<f64>(column)));
+      row += 8;
+      column += (<usize>stride) << 3;
+    }
+  }
+  return largest;
+}
+
+/** Changes the signs of rows so that the first element that is as large as any, to 1e-8, is positive. */
+export function orientRows_f64(z: usize, rows: i32, n: i32, stride: i32): void {
+  for (let r = 0; r < rows; r++) {
+    const enough = (1 - 1e-8) * runMaxAbs<f64>(z, n);
+    let at = z;
+    while (abs(load<f64>(at)) < enough) at += 8;
+    if (load<f64>(at) < 0) combine(z, z, -1, 0, n);
+    z += (<usize>stride) << 3;
+  }
+}
+
+/** y [cols, rows] = xᵀ, x [rows, cols]; rows of x and y are `strideX` and `strideY` elements apart. */
+export function transpose_f64(y: usize, x: usize, rows: i32, cols: i32, strideY: i32, strideX: i32): void {
+  // Sixteen rows at a time: what is read along the columns stays in L1 until the next column needs it.
   for (let r = 0; r < rows; r += 16) {
     const lastRow = min(r + 16, rows);
     for (let c = 0; c < cols; c++) {
-      let from = x + ((<usize>(r * stride + c)) << 3);
-      let to = y + ((<usize>(c * rows + r)) << 3);
+      let from = x + (<usize>(r * strideX + c) << 3);
+      let to = y + (<usize>(c * strideY + r) << 3);
       for (let i = r; i < lastRow; i++) {
         store<f64>(to, load<f64>(from));
-        from += (<usize>stride) << 3;
+        from += <usize>strideX << 3;
         to += 8;
       }
     }

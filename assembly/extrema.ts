@@ -91,7 +91,7 @@ function rowSign<T>(y: usize, x: usize, n: i32): void {
 }
 
 /** Greatest |x| of a run; NaN if any is NaN. */
-function runMaxAbs<T>(x: usize, n: i32): T {
+export function runMaxAbs<T>(x: usize, n: i32): T {
   let a = v.zero();
   const end = x + v.wholeBytes<T>(n);
   for (; x < end; x += 16) a = v.max<T>(a, v.abs<T>(v.load(x)));

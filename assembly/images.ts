@@ -10,169 +10,211 @@
  */
 import { v } from "./vec";
 
-/** Pixels that the passes over the three channels take in turns, so that the bytes stay in L1. */
-const BLOCK: i32 = 1024;
+/** Bytes 0, 1 and 2 of a word. In memory, since V8 would make a vector constant anew in each round of a loop. */
+const MASKS = memory.data<u32>([
+  0xff, 0xff, 0xff, 0xff, 0xff00, 0xff00, 0xff00, 0xff00, 0xff0000, 0xff0000, 0xff0000, 0xff0000,
+]);
 
-/** Which bytes of a vector make four f32, and how far the bytes and the floats of the next four pixels are. */
+/** How four pixels lie in a vector of bytes. */
 @final
 @unmanaged
-class PlaneOf4 {
+class Of4 {
   @inline
-  inputBytes(): usize {
+  bytes(): usize {
     return 16;
   }
 
+  /** The pixels as four words. */
   @inline
-  outputBytes(): usize {
-    return 16;
+  words(pixels: v128): v128 {
+    return pixels;
   }
 
-  /** A mask takes no vector constant, which V8 would make anew in each round of the loop. */
+  /** The first four of r g b r g b ..., each a word. */
   @inline
-  pick(bytes: v128): v128 {
-    return v.and(bytes, v.splat32(255));
+  first(pixels: v128): v128 {
+    return v.pickBytes(pixels, i8x16(0, -1, -1, -1, 1, -1, -1, -1, 2, -1, -1, -1, 4, -1, -1, -1));
+  }
+
+  @inline
+  second(pixels: v128): v128 {
+    return v.pickBytes(pixels, i8x16(5, -1, -1, -1, 6, -1, -1, -1, 8, -1, -1, -1, 9, -1, -1, -1));
+  }
+
+  @inline
+  third(pixels: v128): v128 {
+    return v.pickBytes(pixels, i8x16(10, -1, -1, -1, 12, -1, -1, -1, 13, -1, -1, -1, 14, -1, -1, -1));
   }
 }
 
 @final
 @unmanaged
-class PlaneOf3 {
+class Of3 {
   @inline
-  inputBytes(): usize {
+  bytes(): usize {
     return 12;
   }
 
   @inline
-  outputBytes(): usize {
-    return 16;
+  words(pixels: v128): v128 {
+    return v.pickBytes(pixels, i8x16(0, 1, 2, -1, 3, 4, 5, -1, 6, 7, 8, -1, 9, 10, 11, -1));
   }
 
   @inline
-  pick(bytes: v128): v128 {
-    return v.pickBytes(bytes, i8x16(0, -1, -1, -1, 3, -1, -1, -1, 6, -1, -1, -1, 9, -1, -1, -1));
-  }
-}
-
-@final
-@unmanaged
-class TriplesOf3 {
-  @inline
-  inputBytes(): usize {
-    return 12;
+  first(pixels: v128): v128 {
+    return v.pickBytes(pixels, i8x16(0, -1, -1, -1, 1, -1, -1, -1, 2, -1, -1, -1, 3, -1, -1, -1));
   }
 
   @inline
-  outputBytes(): usize {
-    return 48;
+  second(pixels: v128): v128 {
+    return v.pickBytes(pixels, i8x16(4, -1, -1, -1, 5, -1, -1, -1, 6, -1, -1, -1, 7, -1, -1, -1));
   }
 
   @inline
-  pick(bytes: v128): v128 {
-    return v.pickBytes(bytes, i8x16(0, -1, -1, -1, 1, -1, -1, -1, 2, -1, -1, -1, 3, -1, -1, -1));
-  }
-}
-
-/** r g b and the r of the next pixel. */
-@final
-@unmanaged
-class FirstTriplesOf4 {
-  @inline
-  inputBytes(): usize {
-    return 16;
-  }
-
-  @inline
-  outputBytes(): usize {
-    return 48;
-  }
-
-  @inline
-  pick(bytes: v128): v128 {
-    return v.pickBytes(bytes, i8x16(0, -1, -1, -1, 1, -1, -1, -1, 2, -1, -1, -1, 4, -1, -1, -1));
-  }
-}
-
-/** g b and the r g of the next pixel. */
-@final
-@unmanaged
-class SecondTriplesOf4 {
-  @inline
-  inputBytes(): usize {
-    return 16;
-  }
-
-  @inline
-  outputBytes(): usize {
-    return 48;
-  }
-
-  @inline
-  pick(bytes: v128): v128 {
-    return v.pickBytes(bytes, i8x16(0, -1, -1, -1, 1, -1, -1, -1, 3, -1, -1, -1, 4, -1, -1, -1));
-  }
-}
-
-/** b and the r g b of the next pixel. */
-@final
-@unmanaged
-class ThirdTriplesOf4 {
-  @inline
-  inputBytes(): usize {
-    return 16;
-  }
-
-  @inline
-  outputBytes(): usize {
-    return 48;
-  }
-
-  @inline
-  pick(bytes: v128): v128 {
-    return v.pickBytes(bytes, i8x16(0, -1, -1, -1, 2, -1, -1, -1, 3, -1, -1, -1, 4, -1, -1, -1));
+  third(pixels: v128): v128 {
+    return v.pickBytes(pixels, i8x16(8, -1, -1, -1, 9, -1, -1, -1, 10, -1, -1, -1, 11, -1, -1, -1));
   }
 }
 
 @inline
-function spreadOne<P>(x: usize, center: v128, scale: v128, shift: v128): v128 {
-  const p = changetype<P>(0);
-  // @ts-ignore: P has the methods
-  return v.mulAdd<f32>(v.sub<f32>(v.toFloat32(p.pick(v.load(x))), center), scale, shift);
+function affine(whole: v128, center: v128, scale: v128, shift: v128): v128 {
+  return v.mulAdd<f32>(v.sub<f32>(v.toFloat32(whole), center), scale, shift);
+}
+
+/** A coefficient in every lane, times a power of two. */
+@inline
+function splatTimes(at: usize, power: f32): v128 {
+  return v.splat<f32>(load<f32>(at) * power);
 }
 
 /**
- * Four floats of each four pixels of n; of the last n mod 4 pixels `last` floats, none where it is not positive. Eight
- * vectors a round pay for the constant of `pick`.
+ * Four pixels a vector, `count` vectors, their three channels to vectors `plane` bytes apart. Green and blue stay where
+ * they are in the word, 2⁸ and 2¹⁶ times as large, which their coefficients undo.
  */
-function spread<P>(y: usize, x: usize, n: i32, last: i32, center: v128, scale: v128, shift: v128): void {
+function spreadPlanes<P>(
+  y: usize,
+  plane: usize,
+  x: usize,
+  count: i32,
+  center: usize,
+  scale: usize,
+  shift: usize,
+): void {
   const p = changetype<P>(0);
   // @ts-ignore: P has the methods
-  const from = p.inputBytes();
-  // @ts-ignore: P has the methods
-  const to = p.outputBytes();
-  const eights = y + <usize>(n >> 5) * 8 * to;
-  for (; y < eights; y += 8 * to, x += 8 * from) {
-    v.store(y, spreadOne<P>(x, center, scale, shift));
-    v.store(y + to, spreadOne<P>(x + from, center, scale, shift));
-    v.store(y + 2 * to, spreadOne<P>(x + 2 * from, center, scale, shift));
-    v.store(y + 3 * to, spreadOne<P>(x + 3 * from, center, scale, shift));
-    v.store(y + 4 * to, spreadOne<P>(x + 4 * from, center, scale, shift));
-    v.store(y + 5 * to, spreadOne<P>(x + 5 * from, center, scale, shift));
-    v.store(y + 6 * to, spreadOne<P>(x + 6 * from, center, scale, shift));
-    v.store(y + 7 * to, spreadOne<P>(x + 7 * from, center, scale, shift));
+  const step = p.bytes();
+  const m0 = v.load(MASKS);
+  const m1 = v.load(MASKS + 16);
+  const m2 = v.load(MASKS + 32);
+  const c0 = splatTimes(center, 1);
+  const c1 = splatTimes(center + 4, 256);
+  const c2 = splatTimes(center + 8, 65536);
+  const s0 = splatTimes(scale, 1);
+  const s1 = splatTimes(scale + 4, 1 / 256);
+  const s2 = splatTimes(scale + 8, 1 / 65536);
+  const t0 = splatTimes(shift, 1);
+  const t1 = splatTimes(shift + 4, 1);
+  const t2 = splatTimes(shift + 8, 1);
+  let green = y + plane;
+  let blue = green + plane;
+  const fours = y + ((<usize>count & ~3) << 4);
+  for (; y < fours; y += 64, green += 64, blue += 64, x += 4 * step) {
+    // @ts-ignore: P has the methods
+    let a = p.words(v.load(x));
+    v.store(y, affine(v.and(a, m0), c0, s0, t0));
+    v.store(green, affine(v.and(a, m1), c1, s1, t1));
+    v.store(blue, affine(v.and(a, m2), c2, s2, t2));
+    // @ts-ignore: P has the methods
+    a = p.words(v.load(x + step));
+    v.store(y + 16, affine(v.and(a, m0), c0, s0, t0));
+    v.store(green + 16, affine(v.and(a, m1), c1, s1, t1));
+    v.store(blue + 16, affine(v.and(a, m2), c2, s2, t2));
+    // @ts-ignore: P has the methods
+    a = p.words(v.load(x + 2 * step));
+    v.store(y + 32, affine(v.and(a, m0), c0, s0, t0));
+    v.store(green + 32, affine(v.and(a, m1), c1, s1, t1));
+    v.store(blue + 32, affine(v.and(a, m2), c2, s2, t2));
+    // @ts-ignore: P has the methods
+    a = p.words(v.load(x + 3 * step));
+    v.store(y + 48, affine(v.and(a, m0), c0, s0, t0));
+    v.store(green + 48, affine(v.and(a, m1), c1, s1, t1));
+    v.store(blue + 48, affine(v.and(a, m2), c2, s2, t2));
   }
-  const ones = y + <usize>((n >> 2) & 7) * to;
-  for (; y < ones; y += to, x += from) v.store(y, spreadOne<P>(x, center, scale, shift));
-  if (last >= 4) v.store(y, spreadOne<P>(x, center, scale, shift));
-  else if (last > 0) v.storeHead<f32>(y, spreadOne<P>(x, center, scale, shift), last);
+  const ones = y + ((<usize>count & 3) << 4);
+  for (; y < ones; y += 16, green += 16, blue += 16, x += step) {
+    // @ts-ignore: P has the methods
+    const a = p.words(v.load(x));
+    v.store(y, affine(v.and(a, m0), c0, s0, t0));
+    v.store(green, affine(v.and(a, m1), c1, s1, t1));
+    v.store(blue, affine(v.and(a, m2), c2, s2, t2));
+  }
 }
 
-/** Channel c of n pixels; the pixels' bytes are read from `x` on, so that the channel is the first byte of each. */
-function spreadPlane(y: usize, x: usize, n: i32, channels: i32, center: usize, scale: usize, shift: usize): void {
-  const k0 = v.loadSplat<f32>(center);
-  const k1 = v.loadSplat<f32>(scale);
-  const k2 = v.loadSplat<f32>(shift);
-  if (channels == 4) spread<PlaneOf4>(y, x, n, n & 3, k0, k1, k2);
-  else spread<PlaneOf3>(y, x, n, n & 3, k0, k1, k2);
+/** Four pixels a vector, `count` vectors, to r g b r g b ... */
+function spreadTriples<P>(y: usize, x: usize, count: i32, center: usize, scale: usize, shift: usize): void {
+  const p = changetype<P>(0);
+  // @ts-ignore: P has the methods
+  const step = p.bytes();
+  const c0 = v.load(center);
+  const c1 = v.load(center + 16);
+  const c2 = v.load(center + 32);
+  const s0 = v.load(scale);
+  const s1 = v.load(scale + 16);
+  const s2 = v.load(scale + 32);
+  const t0 = v.load(shift);
+  const t1 = v.load(shift + 16);
+  const t2 = v.load(shift + 32);
+  const fours = y + <usize>(count & ~3) * 48;
+  for (; y < fours; y += 192, x += 4 * step) {
+    let a = v.load(x);
+    // @ts-ignore: P has the methods
+    v.store(y, affine(p.first(a), c0, s0, t0));
+    // @ts-ignore: P has the methods
+    v.store(y + 16, affine(p.second(a), c1, s1, t1));
+    // @ts-ignore: P has the methods
+    v.store(y + 32, affine(p.third(a), c2, s2, t2));
+    a = v.load(x + step);
+    // @ts-ignore: P has the methods
+    v.store(y + 48, affine(p.first(a), c0, s0, t0));
+    // @ts-ignore: P has the methods
+    v.store(y + 64, affine(p.second(a), c1, s1, t1));
+    // @ts-ignore: P has the methods
+    v.store(y + 80, affine(p.third(a), c2, s2, t2));
+    a = v.load(x + 2 * step);
+    // @ts-ignore: P has the methods
+    v.store(y + 96, affine(p.first(a), c0, s0, t0));
+    // @ts-ignore: P has the methods
+    v.store(y + 112, affine(p.second(a), c1, s1, t1));
+    // @ts-ignore: P has the methods
+    v.store(y + 128, affine(p.third(a), c2, s2, t2));
+    a = v.load(x + 3 * step);
+    // @ts-ignore: P has the methods
+    v.store(y + 144, affine(p.first(a), c0, s0, t0));
+    // @ts-ignore: P has the methods
+    v.store(y + 160, affine(p.second(a), c1, s1, t1));
+    // @ts-ignore: P has the methods
+    v.store(y + 176, affine(p.third(a), c2, s2, t2));
+  }
+  const ones = y + <usize>(count & 3) * 48;
+  for (; y < ones; y += 48, x += step) {
+    const a = v.load(x);
+    // @ts-ignore: P has the methods
+    v.store(y, affine(p.first(a), c0, s0, t0));
+    // @ts-ignore: P has the methods
+    v.store(y + 16, affine(p.second(a), c1, s1, t1));
+    // @ts-ignore: P has the methods
+    v.store(y + 32, affine(p.third(a), c2, s2, t2));
+  }
+}
+
+/** The three channels of the pixel at x. */
+@inline
+function spreadPixel(y: usize, apart: usize, x: usize, center: usize, scale: usize, shift: usize): void {
+  for (let c: usize = 0; c < 3; c++) {
+    const at = c << 2;
+    const d = <f32>load<u8>(x + c) - load<f32>(center + at);
+    store<f32>(y + c * apart, d * load<f32>(scale + at) + load<f32>(shift + at));
+  }
 }
 
 /** Pixels [n, channels] to three planes of n. */
@@ -186,13 +228,11 @@ export function pixelsToPlanes(
   scale: usize,
   shift: usize,
 ): void {
-  for (let done = 0; done < n; done += BLOCK) {
-    const size = n - done < BLOCK ? n - done : BLOCK;
-    for (let c: usize = 0; c < 3; c++) {
-      const at = y + ((c * <usize>plane + <usize>done) << 2);
-      spreadPlane(at, x + c, size, channels, center + (c << 2), scale + (c << 2), shift + (c << 2));
-    }
-    x += <usize>(size * channels);
+  const apart = (<usize>plane) << 2;
+  if (channels == 4) spreadPlanes<Of4>(y, apart, x, n >> 2, center, scale, shift);
+  else spreadPlanes<Of3>(y, apart, x, n >> 2, center, scale, shift);
+  for (let i = n & ~3; i < n; i++) {
+    spreadPixel(y + ((<usize>i) << 2), apart, x + <usize>(i * channels), center, scale, shift);
   }
 }
 
@@ -206,22 +246,10 @@ export function pixelsToTriples(
   scale: usize,
   shift: usize,
 ): void {
-  for (let done = 0; done < n; done += BLOCK) {
-    const size = n - done < BLOCK ? n - done : BLOCK;
-    const last = 3 * (size & 3);
-    for (let third = 0; third < 3; third++) {
-      const at = (<usize>third) << 4;
-      const k0 = v.load(center + at);
-      const k1 = v.load(scale + at);
-      const k2 = v.load(shift + at);
-      const rest = last - 4 * third;
-      if (channels == 3) spread<TriplesOf3>(y + at, x + 4 * third, size, rest, k0, k1, k2);
-      else if (third == 0) spread<FirstTriplesOf4>(y, x, size, rest, k0, k1, k2);
-      else if (third == 1) spread<SecondTriplesOf4>(y + at, x + 5, size, rest, k0, k1, k2);
-      else spread<ThirdTriplesOf4>(y + at, x + 10, size, rest, k0, k1, k2);
-    }
-    x += <usize>(size * channels);
-    y += <usize>size * 12;
+  if (channels == 4) spreadTriples<Of4>(y, x, n >> 2, center, scale, shift);
+  else spreadTriples<Of3>(y, x, n >> 2, center, scale, shift);
+  for (let i = n & ~3; i < n; i++) {
+    spreadPixel(y + <usize>i * 12, 4, x + <usize>(i * channels), center, scale, shift);
   }
 }
 

@@ -11,6 +11,9 @@ export {
   rowStandardize_f64,
 } from "./affine";
 export {
+  asymmetry_f64,
+  orientRows_f64,
+  orthogonalizeRows_f64,
   rankOneValues_f64,
   rankOneVectors_f64,
   rotateRows_f64,
@@ -99,6 +102,12 @@ export {
   rowSquares_f64,
 } from "./moments";
 export {
+  rowPatches_f32,
+  rowPatches_f64,
+  rowPatchesAdd_f32,
+  rowPatchesAdd_f64,
+} from "./patches";
+export {
   eachAdd_f32,
   eachAdd_f64,
   eachMultiply_f32,
@@ -113,6 +122,8 @@ export {
   eachTanh_f64,
   eachTanhGrad_f32,
   eachTanhGrad_f64,
+  exp,
+  pow,
 } from "./pointwise";
 export {
   rowKeep,

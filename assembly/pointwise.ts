@@ -435,3 +435,12 @@ export function eachAdd_f64(
 ): void {
   eachAdd<f64>(out, a, b, rows, n, outStep, aStep, bStep);
 }
+
+/** e^x of one number. */
+export function exp(x: f64): f64 {
+  return v.lane0(fn.exp<f64>(v.splat<f64>(x)));
+}
+/** x^p of one number x ≥ 0. */
+export function pow(x: f64, p: f64): f64 {
+  return v.lane0(fn.pow<f64>(v.splat<f64>(x), v.splat<f64>(p)));
+}

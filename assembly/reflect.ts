@@ -6,7 +6,7 @@
  *   the elements of a row between its length and the next multiple of 4 are read and may be written. Matrices have a
  *   multiple of 4 rows. What lies there must be finite, and zero in vectors that are multiplied.
  * Error: the reflections are orthogonal to a few ulps and the reduction is backward stable, for entries up to about 1;
- *   norms below 2⁻⁴⁸⁰ count as zero. NaN and infinities are for the caller to refuse.
+ *   norms below 10⁻¹³⁰ count as zero. NaN and infinities are for the caller to refuse.
  * Source: J. Dongarra, D. Sorensen, S. Hammarling, "Block reduction of matrices to condensed forms", 1989; R. Schreiber,
  *   C. Van Loan, "A storage-efficient WY representation for products of Householder transformations", 1989.
  */
@@ -14,13 +14,13 @@ import { multiplyAdd } from "./matmul";
 import { v } from "./vec";
 
 /** Rows that are reduced before the rest of the matrix is brought up to date, and reflections applied at a time. */
-const REDUCE: i32 = 48;
+const REDUCE: i32 = 32;
 const APPLY: i32 = 48;
 /** Rows of the lower triangle that are brought up to date at a time: what lies above the diagonal is wasted. */
 const UPDATE_ROWS: i32 = 64;
 
-/** Sum of squares of the vectors that count as zero: below, τ would have lost its digits. */
-const NO_SQUARES: f64 = 1e-289;
+/** Vectors whose squares sum up to less count as zero: below, quotients of such sums would lose their digits. */
+export const NO_SQUARES: f64 = 1e-260;
 
 /** out[r] = m[r]·x for four rows. */
 function dots4(out: usize, m: usize, bytes: usize, x: usize, n: i32): void {
@@ -45,16 +45,20 @@ function dots4(out: usize, m: usize, bytes: usize, x: usize, n: i32): void {
   store<f64>(out + 24, v.sumLanes<f64>(s3));
 }
 
-function dot(a: usize, b: usize, n: i32): f64 {
+export function dot(a: usize, b: usize, n: i32): f64 {
   let s0 = v.zero();
   let s1 = v.zero();
-  const end = a + ((<usize>(n & ~3)) << 3);
-  for (; a < end; a += 32, b += 32) {
+  let s2 = v.zero();
+  let s3 = v.zero();
+  const end = a + (<usize>(n & ~7) << 3);
+  for (; a < end; a += 64, b += 64) {
     s0 = v.mulAdd<f64>(v.load(a), v.load(b), s0);
     s1 = v.mulAdd<f64>(v.load(a + 16), v.load(b + 16), s1);
+    s2 = v.mulAdd<f64>(v.load(a + 32), v.load(b + 32), s2);
+    s3 = v.mulAdd<f64>(v.load(a + 48), v.load(b + 48), s3);
   }
-  let sum = v.sumLanes<f64>(v.add<f64>(s0, s1));
-  for (let i: usize = 0; i < <usize>(n & 3); i++) sum += load<f64>(a + (i << 3)) * load<f64>(b + (i << 3));
+  let sum = v.sumLanes<f64>(v.add<f64>(v.add<f64>(s0, s1), v.add<f64>(s2, s3)));
+  for (let i: usize = 0; i < <usize>(n & 7); i++) sum += load<f64>(a + (i << 3)) * load<f64>(b + (i << 3));
   return sum;
 }
 
@@ -83,7 +87,7 @@ function addRows4(y: usize, m: usize, bytes: usize, c: usize, n: i32): void {
 }
 
 /** y = k·y + c·x. */
-function combine(y: usize, x: usize, k: f64, c: f64, n: i32): void {
+export function combine(y: usize, x: usize, k: f64, c: f64, n: i32): void {
   const k0 = v.splat<f64>(k);
   const k1 = v.splat<f64>(c);
   const end = y + ((<usize>((n + 1) & ~1)) << 3);

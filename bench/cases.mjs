@@ -13,10 +13,21 @@ const IMAGES = [32, 64, 56, 56];
 const ONE_IMAGE = [1, 64, 56, 56];
 const channelsLast = ([n, c, ...spatial]) => [n, ...spatial, c];
 const NHWC = { layout: "channels-last" };
+/** Left out of quick runs: one call of the slowest peers takes seconds. */
+const SLOW = { slow: true };
 
 const table = [
   ["layer norm, one row", "layerNorm", [[1, 768]], BOTH],
-  ["layer norm", "layerNorm", [[64, 768], [512, 768], [4096, 1024]], BOTH],
+  [
+    "layer norm",
+    "layerNorm",
+    [
+      [64, 768],
+      [512, 768],
+      [4096, 1024],
+    ],
+    BOTH,
+  ],
   ["layer norm backward", "layerNormBackward", [[512, 768]], BOTH],
   ["layer norm step (forward and backward)", "layerNormStep", [[512, 768]], TENSOR],
   ["RMS norm", "rmsNorm", [[512, 768]], BOTH],
@@ -31,13 +42,17 @@ const table = [
   ["group norm backward", "groupNormBackward", [IMAGES], TENSOR, { numGroups: 32 }],
   ["instance norm", "instanceNorm", [IMAGES], TENSOR],
   ["instance norm backward", "instanceNormBackward", [IMAGES], TENSOR],
-  ["matmul", "matmul", [[256, 256], [1024, 1024]], BOTH],
-  ["matmul, b transposed", "matmul", [[256, 256], [1024, 1024]], TENSOR, { transposeB: true }],
-  ["matmul, a transposed", "matmul", [[256, 256], [1024, 1024]], TENSOR, { transposeA: true }],
+  ["matmul", "matmul", [[256, 256]], BOTH],
+  ["matmul", "matmul", [[1024, 1024]], TENSOR],
+  ["matmul", "matmul", [[1024, 1024]], ["heap"], SLOW],
+  ["matmul, b transposed", "matmul", [[256, 256]], TENSOR, { transposeB: true }],
+  ["matmul, b transposed", "matmul", [[1024, 1024]], TENSOR, { transposeB: true, ...SLOW }],
+  ["matmul, a transposed", "matmul", [[256, 256]], TENSOR, { transposeA: true }],
+  ["matmul, a transposed", "matmul", [[1024, 1024]], TENSOR, { transposeA: true, ...SLOW }],
 ];
 
 /** What a place in the table comes to: everything that the harness and the peers ask for. */
-function makeCase(name, key, shape, where, options = {}) {
+function makeCase(name, key, shape, where, { slow = false, ...options } = {}) {
   const operation = operations[key];
   const description = { shape, ...options };
   return {
@@ -46,6 +61,7 @@ function makeCase(name, key, shape, where, options = {}) {
     shape,
     dtype: "float32",
     where,
+    slow,
     options,
     view: operation.view?.(description),
     inputs: () => operation.inputs(description),

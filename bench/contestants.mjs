@@ -1,5 +1,6 @@
 /** Prepares a case: our call, the limits and the peers, whose results are compared with ours before anything is timed. */
 import { tensor } from "../dist/index.js";
+import { secondsSince } from "./measure.mjs";
 import { contestantsOf } from "./peers/index.mjs";
 import { limitsOf } from "./peers/limits.mjs";
 
@@ -64,14 +65,17 @@ export async function prepareCase(benchCase, peers) {
   for (const contestant of contestants) {
     let problem;
     try {
-      problem = difference(expected, await contestant.result());
+      const start = performance.now();
+      const results = await contestant.result();
+      contestant.firstCall = secondsSince(start);
+      problem = difference(expected, results);
     } catch (error) {
       problem = error.message;
     }
     if (problem) failed.push(`${contestant.name}: ${problem}`);
     else agreeing.push(contestant);
   }
-  const again = { name: "evenkeel again", run: own.run };
+  const again = { name: "evenkeel again", run: own.run, isReference: true };
   const others = [again, ...(await limitsOf(benchCase)), ...agreeing];
   const close = async () => {
     for (const contestant of [ours, ...contestants]) await contestant.close?.();

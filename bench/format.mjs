@@ -4,7 +4,17 @@ const AGAIN = "evenkeel again";
 const COPY = "memory.copy";
 const PEAK = "multiply-add peak";
 
-const SHORT = { "onnxruntime-web": "ORT-web", "plain loop": "loop", "tfjs wasm": "tfjs", [COPY]: "copy", [PEAK]: "peak" };
+export const isReference = (name) => name === AGAIN;
+export const isLimit = (name) => name === COPY || name === PEAK;
+
+const SHORT = {
+  [AGAIN]: "A/A",
+  "onnxruntime-web": "ORT-web",
+  "plain loop": "loop",
+  "tfjs wasm": "tfjs",
+  [COPY]: "copy",
+  [PEAK]: "peak",
+};
 
 /** Three digits or the whole number, without exponents. */
 export function digits(value) {
@@ -16,7 +26,7 @@ const times = (ratio) => `${digits(ratio)}x`;
 
 export const titleOf = ({ name, shape, where }) => `${name} [${shape.join(",")}] f32, ${where}`;
 
-function rate({ flops, bytes }, seconds) {
+export function rate({ flops, bytes }, seconds) {
   return flops ? `${digits(flops / seconds / 1e9)} GFLOP/s` : `${digits(bytes / seconds / 1e9)} GB/s`;
 }
 
@@ -27,8 +37,18 @@ const column = (cells, right) => {
 
 /** Lines of a table, its first column to the left. */
 function tabulate(rows) {
-  const columns = rows[0].map((_, i) => column(rows.map((row) => row[i]), i > 0));
-  return rows.map((_, i) => columns.map((cells) => cells[i]).join("  ").trimEnd());
+  const columns = rows[0].map((_, i) =>
+    column(
+      rows.map((row) => row[i]),
+      i > 0,
+    ),
+  );
+  return rows.map((_, i) =>
+    columns
+      .map((cells) => cells[i])
+      .join("  ")
+      .trimEnd(),
+  );
 }
 
 /** The table of one case. A ratio is how many times faster ours is, with the quartiles of the paired ratios. */
@@ -54,10 +74,10 @@ export function caseTable(result) {
 
 /** All cases at a glance: ratios to each contestant. */
 export function overview(results) {
-  const names = [...new Set(results.flatMap(({ pairs }) => pairs.map(({ name }) => name)))];
-  // The order of the contestants, whichever case a name turned up in first.
-  const shown = [AGAIN, COPY, PEAK, ...names].filter((name, i, all) => names.includes(name) && all.indexOf(name) === i);
-  const head = ["times faster than", "µs", "GB/s", "GFLOP/s", ...shown.map((name) => (name === AGAIN ? "A/A" : SHORT[name] ?? name))];
+  const names = new Set(results.flatMap(({ pairs }) => pairs.map(({ name }) => name)));
+  // Ourselves and the limits first, whichever case they turned up in first.
+  const shown = [...new Set([AGAIN, COPY, PEAK, ...names])].filter((name) => names.has(name));
+  const head = ["times faster than", "µs", "GB/s", "GFLOP/s", ...shown.map((name) => SHORT[name] ?? name)];
   const rows = results.map(({ benchCase, ours, pairs }) => [
     titleOf(benchCase),
     digits(ours * 1e6),
@@ -76,7 +96,7 @@ const rounded = (value) => (value === undefined ? null : Number(value.toPrecisio
 /** One object a case. Times are medians in µs; the ratios to the peers are paired, and so not quite the times' quotients. */
 export function toJson({ benchCase, ours, pairs }) {
   const { name, shape, dtype, where, bytes, flops } = benchCase;
-  const peers = pairs.filter((pair) => ![AGAIN, COPY, PEAK].includes(pair.name));
+  const peers = pairs.filter(({ name }) => !isReference(name) && !isLimit(name));
   const microseconds = (pair) => rounded(pair && pair.peer * 1e6);
   return {
     case: name,

@@ -33,7 +33,11 @@ export const EPS = 1e-5;
 const channelsOf = ({ shape, layout }) => (layout === "channels-last" ? shape.at(-1) : shape[1]);
 
 /** Each row of the last dimension for itself. */
-const rowView = ({ shape }) => ({ shape: [elements(shape) / shape.at(-1), shape.at(-1)], axes: [1], parameters: [shape.at(-1)] });
+const rowView = ({ shape }) => ({
+  shape: [elements(shape) / shape.at(-1), shape.at(-1)],
+  axes: [1],
+  parameters: [shape.at(-1)],
+});
 
 /** Each channel over samples and positions. */
 function channelView({ shape, layout }) {
@@ -137,7 +141,9 @@ export const operations = {
   /** Square matrices; with transposeA or transposeB that operand is stored transposed. */
   matmul: {
     inputs: ({ shape }) => ({ a: random(shape, { seed: 7 }), b: random(shape, { seed: 8 }) }),
-    ours: ({ a, b }, { transposeA, transposeB }) => (out) => ({ y: matmul(a, b, { transposeA, transposeB, out }) }),
+    ours:
+      ({ a, b }, { transposeA, transposeB }) =>
+      (out) => ({ y: matmul(a, b, { transposeA, transposeB, out }) }),
     passes: 3,
     flops: ({ shape: [n] }) => 2 * n ** 3,
   },

@@ -2,7 +2,7 @@
  * The bench: npm run bench -- [--filter text] [--quick] [--json] [--sweep]
  *
  *   --filter  only cases whose title has this text, as in "layer norm [64,768] f32, heap"
- *   --quick   a tenth of the time for each pair
+ *   --quick   a fraction of the time for each pair, without the slow cases
  *   --json    one object a case on standard output, everything else on standard error
  *   --sweep   also the size sweeps of cases.mjs, for the curves of the report
  *
@@ -30,8 +30,8 @@ const { values: options } = parseArgs({
  * Seconds for each pair and for warming up each contestant; cycles of Benchmark.js at the least; and seconds of a call from
  * which on one round must do.
  */
-const FULL = { seconds: 0.4, minCycles: 5, warmUp: 0.05, patience: 0.5 };
-const QUICK = { seconds: 0.05, minCycles: 2, warmUp: 0.01, patience: 0.1 };
+const FULL = { seconds: 0.3, minCycles: 5, warmUp: 0.05, patience: 0.5 };
+const QUICK = { seconds: 0.03, minCycles: 2, warmUp: 0.01, patience: 0.1 };
 
 const say = options.json ? console.error : console.log;
 
@@ -46,7 +46,7 @@ async function measureCase(benchCase, peers, effort) {
   return { benchCase, ours: pairs[0].ours, pairs, lacking, failed };
 }
 
-const selected = cases.filter((benchCase) => titleOf(benchCase).includes(options.filter));
+const selected = cases.filter((c) => titleOf(c).includes(options.filter) && !(options.quick && c.slow));
 const effort = options.quick ? QUICK : FULL;
 const machine = `Node ${process.version}, ${process.platform} ${process.arch}, ${cpus()[0].model.trim()}, one thread`;
 say(`${machine}. Times are medians; ratios are medians of paired rounds, with their quartiles.\n`);

@@ -6,7 +6,7 @@
  *   node scripts/build.mjs --debug    the kernels unoptimized, with names and a source map
  */
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -68,7 +68,27 @@ async function buildPackage() {
   };
   await build({ ...options, format: "esm", outfile: "dist/index.js" });
   await build({ ...options, format: "cjs", outfile: "dist/index.cjs" });
+  await buildCommand(options);
   run(bin("typescript", "bin/tsc"), "-p", "tsconfig.build.json");
+}
+
+/** The `evenkeel` command, with the libraries that it uses: the package has no dependencies. */
+async function buildCommand(options) {
+  const { version } = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8"));
+  const outfile = "dist/cli.js";
+  await build({
+    ...options,
+    entryPoints: ["src/cli/main.ts"],
+    platform: "node",
+    format: "esm",
+    // Some of the libraries are CommonJS, and ask for Node's modules by require.
+    banner: {
+      js: '#!/usr/bin/env node\nimport { createRequire } from "node:module";const require = createRequire(import.meta.url);',
+    },
+    define: { "process.env.EVENKEEL_VERSION": JSON.stringify(version) },
+    outfile,
+  });
+  chmodSync(path.join(root, outfile), 0o755);
 }
 
 buildKernels();

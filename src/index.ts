@@ -3,8 +3,22 @@ export type { ChannelGradients, ChannelNormConfig } from "./core/channelwise.js"
 export type { Layout } from "./core/geometry.js";
 export type { LoadableState, Mode, Parameter, StateDict } from "./core/layer.js";
 export { type DType, memoryInfo, type TypedArray } from "./core/memory.js";
-export type { RunningStatistics } from "./core/running.js";
+export type { RunningConfig, RunningStatistics } from "./core/running.js";
 export { LinearTensor, type Tensor, type TensorLike, tensor, type VectorLike } from "./core/tensor.js";
+export type { AdaINConfig, AdaINGradients, AdaINOptions, AdaINSaved } from "./layers/ada-in.js";
+export { AdaIN, adaIN, adaINBackward, adaINForward } from "./layers/ada-in.js";
+export type {
+  BatchInstanceNormGradients,
+  BatchInstanceNormOptions,
+  BatchInstanceNormResult,
+  BatchInstanceNormSaved,
+} from "./layers/batch-instance-norm.js";
+export {
+  BatchInstanceNorm,
+  batchInstanceNorm,
+  batchInstanceNormBackward,
+  batchInstanceNormForward,
+} from "./layers/batch-instance-norm.js";
 export type {
   BatchNormConfig,
   BatchNormOptions,
@@ -22,6 +36,18 @@ export type {
   RenormStatistics,
 } from "./layers/batch-renorm.js";
 export { BatchRenorm, batchRenorm, batchRenormBackward, batchRenormForward } from "./layers/batch-renorm.js";
+export type {
+  DecorrelatedBatchNormConfig,
+  DecorrelatedBatchNormOptions,
+  DecorrelatedResult,
+  DecorrelatedSaved,
+} from "./layers/decorrelated-batch-norm.js";
+export {
+  DecorrelatedBatchNorm,
+  decorrelatedBatchNorm,
+  decorrelatedBatchNormBackward,
+  decorrelatedBatchNormForward,
+} from "./layers/decorrelated-batch-norm.js";
 export type {
   DivisiveNormConfig,
   DivisiveNormGradients,
@@ -47,6 +73,8 @@ export type { GroupNormOptions, GroupNormSaved } from "./layers/group-norm.js";
 export { GroupNorm, groupNorm, groupNormBackward, groupNormForward } from "./layers/group-norm.js";
 export type { InstanceNormOptions, InstanceNormSaved } from "./layers/instance-norm.js";
 export { InstanceNorm, instanceNorm, instanceNormBackward, instanceNormForward } from "./layers/instance-norm.js";
+export type { IterNormConfig, IterNormOptions } from "./layers/iter-norm.js";
+export { IterNorm, iterNorm, iterNormBackward, iterNormForward } from "./layers/iter-norm.js";
 export type { LayerNormConfig, LayerNormOptions, LayerNormSaved, RowGradients } from "./layers/layer-norm.js";
 export { LayerNorm, layerNorm, layerNormBackward, layerNormForward } from "./layers/layer-norm.js";
 export type { LayerNormLSTMGradients, LayerNormLSTMOptions } from "./layers/layer-norm-lstm.js";
@@ -88,6 +116,56 @@ export {
 } from "./layers/recurrent-batch-norm.js";
 export type { RMSNormConfig, RMSNormGradients, RMSNormOptions, RMSNormSaved } from "./layers/rms-norm.js";
 export { RMSNorm, rmsNorm, rmsNormBackward, rmsNormForward } from "./layers/rms-norm.js";
+export type {
+  StatisticsKind,
+  SwitchableNormConfig,
+  SwitchableNormGradients,
+  SwitchableNormOptions,
+  SwitchableNormResult,
+  SwitchableNormSaved,
+} from "./layers/switchable-norm.js";
+export {
+  SwitchableNorm,
+  switchableNorm,
+  switchableNormBackward,
+  switchableNormForward,
+} from "./layers/switchable-norm.js";
+export type {
+  ChannelGradSums,
+  ChannelMoments,
+  LocalGradients,
+  ShardSaved,
+  SyncBatchNormGradients,
+  SyncBatchNormOptions,
+  SyncBatchNormResult,
+  SyncBatchNormSaved,
+} from "./layers/sync-batch-norm.js";
+export {
+  batchNormApply,
+  batchNormApplyGradient,
+  batchNormLocalGradients,
+  batchNormLocalMoments,
+  batchNormMergeGradSums,
+  batchNormMergeMoments,
+  SyncBatchNorm,
+  syncBatchNorm,
+  syncBatchNormBackward,
+  syncBatchNormForward,
+} from "./layers/sync-batch-norm.js";
+export type {
+  ReferenceStatistics,
+  VirtualBatchNormOptions,
+  VirtualBatchNormSaved,
+} from "./layers/virtual-batch-norm.js";
+export {
+  referenceStatistics,
+  VirtualBatchNorm,
+  virtualBatchNorm,
+  virtualBatchNormBackward,
+  virtualBatchNormForward,
+} from "./layers/virtual-batch-norm.js";
+export type { Im2colOptions, WindowOptions } from "./linalg/im2col.js";
+export { col2im, im2col } from "./linalg/im2col.js";
 export { type MatmulOptions, matmul } from "./linalg/matmul.js";
 export type { SklearnCentering } from "./preprocessing/centering.js";
 export { Centering } from "./preprocessing/centering.js";

@@ -4,14 +4,16 @@ import { EPS } from "../operations.mjs";
 
 export const name = "jax-js";
 
-const normalize = ({ shape, axes, parameters }, like) => (x, weight, bias) => {
-  const view = x.reshape(shape);
-  const mean = np.mean(view.ref, axes, { keepdims: true });
-  const centered = view.sub(mean);
-  const variance = np.mean(centered.ref.mul(centered.ref), axes, { keepdims: true });
-  const scaled = centered.div(np.sqrt(variance.add(EPS))).mul(weight.reshape(parameters));
-  return scaled.add(bias.reshape(parameters)).reshape(like);
-};
+const normalize =
+  ({ shape, axes, parameters }, like) =>
+  (x, weight, bias) => {
+    const view = x.reshape(shape);
+    const mean = np.mean(view.ref, axes, { keepdims: true });
+    const centered = view.sub(mean);
+    const variance = np.mean(centered.ref.mul(centered.ref), axes, { keepdims: true });
+    const scaled = centered.div(np.sqrt(variance.add(EPS))).mul(weight.reshape(parameters));
+    return scaled.add(bias.reshape(parameters)).reshape(like);
+  };
 
 /** Each gives the arguments' names, and the results' names and function. */
 const forward = ({ view, shape }) => ({ takes: ["x", "weight", "bias"], gives: ["y"], f: jit(normalize(view, shape)) });

@@ -7,7 +7,9 @@ export const name = "ml-matrix";
 function layerNorm({ x, weight, bias }) {
   const y = x.clone();
   y.subColumnVector(y.mean("row"));
-  const deviation = Matrix.pow(y, 2).mean("row").map((variance) => Math.sqrt(variance + EPS));
+  const deviation = Matrix.pow(y, 2)
+    .mean("row")
+    .map((variance) => Math.sqrt(variance + EPS));
   return y.divColumnVector(deviation).mulRowVector(weight).addRowVector(bias);
 }
 
@@ -16,12 +18,16 @@ function batchNorm({ x, weight, bias }, { shape }) {
   if (shape.length !== 2) throw new Error("has matrices only");
   const y = x.clone();
   y.subRowVector(y.mean("column"));
-  const deviation = Matrix.pow(y, 2).mean("column").map((variance) => Math.sqrt(variance + EPS));
+  const deviation = Matrix.pow(y, 2)
+    .mean("column")
+    .map((variance) => Math.sqrt(variance + EPS));
   return y.divRowVector(deviation).mulRowVector(weight).addRowVector(bias);
 }
 
-const matmul = ({ a, b }, { options: { transposeA, transposeB } }) =>
-  (transposeA ? a.transpose() : a).mmul(transposeB ? b.transpose() : b);
+function matmul({ a, b }, { shape, options: { transposeA, transposeB } }) {
+  if (shape[0] > 512) throw new Error("takes seconds for a product of this size");
+  return (transposeA ? a.transpose() : a).mmul(transposeB ? b.transpose() : b);
+}
 
 export const operations = { layerNorm, batchNorm, matmul };
 

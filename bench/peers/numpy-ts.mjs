@@ -57,3 +57,8 @@ export function contestant(formula, problem) {
   };
   return { run: problem.where === "heap" ? result : stay, result, close };
 }
+
+/** Its heap cannot grow later. */
+export function open() {
+  np.configureWasm({ maxMemory: 2 ** 31 });
+}

@@ -8,19 +8,21 @@ export const name = "onnxruntime-web";
 const epsilon = { float: EPS };
 
 /** The model of a normalizer: x is fed, the parameters are constants of the model, as they are in real ones. */
-const norm = (operator, parameters, attributesOf, moreOutputs = []) => ({ shape, inputs, options }) => {
-  const { x, ...given } = inputs;
-  const extra = moreOutputs.map((output) => [output, given[parameters[0]].shape]);
-  return {
-    model: onnxModel(operator, {
-      inputs: { x: shape },
-      constants: Object.fromEntries(parameters.map((key) => [key, given[key]])),
-      outputs: { y: shape, ...Object.fromEntries(extra) },
-      attributes: attributesOf(options, shape),
-    }),
-    feeds: { x },
+const norm =
+  (operator, parameters, attributesOf, moreOutputs = []) =>
+  ({ shape, inputs, options }) => {
+    const { x, ...given } = inputs;
+    const extra = moreOutputs.map((output) => [output, given[parameters[0]].shape]);
+    return {
+      model: onnxModel(operator, {
+        inputs: { x: shape },
+        constants: Object.fromEntries(parameters.map((key) => [key, given[key]])),
+        outputs: { y: shape, ...Object.fromEntries(extra) },
+        attributes: attributesOf(options, shape),
+      }),
+      feeds: { x },
+    };
   };
-};
 
 const lastAxis = (_, shape) => ({ axis: shape.length - 1, epsilon });
 const batchParameters = ["weight", "bias", "runningMean", "runningVar"];

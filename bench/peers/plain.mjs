@@ -76,7 +76,8 @@ function batchNormInference({ x, weight, bias, runningMean, runningVar }, y, pro
   for (let sample = 0; sample < n; sample++) {
     if (perC === 1) {
       for (let at = sample * perN; at < (sample + 1) * perN; at += c) {
-        for (let channel = 0; channel < c; channel++) y[at + channel] = x[at + channel] * scale[channel] + shift[channel];
+        for (let channel = 0; channel < c; channel++)
+          y[at + channel] = x[at + channel] * scale[channel] + shift[channel];
       }
     } else {
       for (let channel = 0; channel < c; channel++) {

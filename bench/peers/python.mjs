@@ -25,8 +25,7 @@ function startProcess() {
   child.stdin.on("error", fail);
   child.on("exit", () => fail(new Error(`${PYTHON} ended; are python3-numpy and python3-torch installed?`)));
   createInterface({ input: child.stdout }).on("line", (line) => waiting.shift()?.resolve(JSON.parse(line)));
-  const answer = () =>
-    new Promise((resolve, reject) => (ended ? reject(ended) : waiting.push({ resolve, reject })));
+  const answer = () => new Promise((resolve, reject) => (ended ? reject(ended) : waiting.push({ resolve, reject })));
   const ask = async (request) => {
     const answered = answer();
     if (!ended) child.stdin.write(`${JSON.stringify(request)}\n`);

@@ -17,25 +17,31 @@ import { BATCH, SIZES } from "./train.mjs";
 
 const REPORT = path.join(path.dirname(fileURLToPath(import.meta.url)), "../../report/mnist.html");
 const TRAINING = 8000;
-/** Evaluations in a run, and those of them that are printed. */
+/** Evaluations in a run, and those of them that are printed, besides the last. */
 const EVALUATIONS = 100;
-const PRINTED = [0, 1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100];
+const PRINTED = [0, 1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90];
 
-const { values: options } = parseArgs({
-  options: {
-    steps: { type: "string", default: "10000" },
-    seed: { type: "string", default: "1" },
-    "learning-rate": { type: "string", default: "0.1" },
-  },
-});
+const options = readOptions();
 const steps = numberFrom("steps", (value) => Number.isSafeInteger(value) && value >= 1, "a whole number of at least 1");
 const seed = numberFrom("seed", (value) => Number.isSafeInteger(value) && value >= 0, "a whole number of at least 0");
 const learningRate = numberFrom("learning-rate", (value) => value > 0 && value < Infinity, "a number above 0");
 
+function readOptions() {
+  try {
+    const text = (value) => ({ type: "string", default: value });
+    return parseArgs({ options: { steps: text("10000"), seed: text("1"), "learning-rate": text("0.1") } }).values;
+  } catch (error) {
+    return stop(error.message);
+  }
+}
+
 function numberFrom(name, isValid, rule) {
   const value = Number(options[name]);
-  if (isValid(value)) return value;
-  console.error(`--${name} must be ${rule}, got "${options[name]}"`);
+  return isValid(value) ? value : stop(`--${name} must be ${rule}, got "${options[name]}"`);
+}
+
+function stop(message) {
+  console.error(message);
   process.exit(1);
 }
 
@@ -106,11 +112,9 @@ const trainingTime = performance.now() - trainingStart;
 console.log("");
 printTable(
   ["step", "with batch norm", "without"],
-  PRINTED.filter((i) => i < withNorm.length).map((i) => [
-    String(withNorm[i].step),
-    percent(withNorm[i].accuracy),
-    percent(without[i].accuracy),
-  ]),
+  PRINTED.filter((i) => i < withNorm.length - 1)
+    .concat(withNorm.length - 1)
+    .map((i) => [String(withNorm[i].step), percent(withNorm[i].accuracy), percent(without[i].accuracy)]),
 );
 
 const summary = { steps, seed, learningRate, training: TRAINING, heldOut: digits.count - TRAINING };

@@ -2,9 +2,9 @@
  * The network of the batch normalization paper (Ioffe and Szegedy, 2015, section 4.1): linear layers with sigmoids
  * between them, and batch norm before each sigmoid if asked for.
  *
- * Each layer has `forward(x)` and `backward(dy)`: the gradient of the loss with respect to its output comes in, that with
- * respect to its input goes out, and those of its parameters are kept beside them. The layers of the package work the
- * same way, so `BatchNorm` stands in the list as it is.
+ * Each layer has `forward(x)` and `backward(dy)`: the gradient of the loss with respect to its output comes in, that
+ * with respect to its input goes out, and those of its parameters are kept beside them. The layers of the package work
+ * the same way, so a `BatchNorm` stands in the list like any other.
  */
 import { BatchNorm, matmul, tensor } from "evenkeel";
 import { gaussian } from "./data.mjs";
@@ -31,7 +31,7 @@ class Buffers {
   }
 }
 
-/** y = x·weight + bias, weight stored [inputs, outputs]; it starts as a Gaussian of this deviation, the bias as zeros. */
+/** y = x·weight + bias, weight stored [inputs, outputs]; it starts as a Gaussian of this deviation, the bias as 0. */
 export class Linear {
   #outputs;
   #inputGradients;
@@ -109,7 +109,7 @@ export class Sigmoid {
   }
 }
 
-/** Batch norm as the package has it; only the places for its results are given, so that nothing leaves linear memory. */
+/** Batch norm as the package has it, told where to put its results, so that nothing leaves linear memory. */
 class Normalization extends BatchNorm {
   #outputs;
 

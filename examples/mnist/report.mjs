@@ -1,9 +1,10 @@
-/** The report: one HTML page with the curves, which needs no network. uPlot draws them; its script and style are inlined. */
+/** The report: one HTML page with the curves, drawn by uPlot, whose script and style are inlined: it needs no network. */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { BATCH, SIZES } from "./train.mjs";
 
 const uplotFile = (name) => readFileSync(createRequire(import.meta.url).resolve(`uplot/dist/${name}`), "utf8");
+const count = (number) => number.toLocaleString("en");
 const percent = (share) => `${(100 * share).toFixed(2)} %`;
 
 const STYLE = `
@@ -21,7 +22,8 @@ h2 { font-size: 1.1rem; margin: 2.5rem 0 0.25rem; }
 p { margin: 0.25rem 0 0.75rem; max-width: 44rem; }
 .quiet { color: var(--quiet); }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 0 1.5rem; }
-.pair h3, .chart + h3 { font-size: 1rem; margin: 0.75rem 0 0.25rem; }
+h3 { font-size: 1rem; margin: 0.75rem 0 0.25rem; }
+.chart + h3 { margin-top: 1.75rem; }
 .chart { min-width: 0; }
 table { border-collapse: collapse; margin: 0.5rem 0 1rem; font-variant-numeric: tabular-nums; }
 th, td { padding: 0.25rem 1.25rem 0.25rem 0; text-align: right; border-bottom: 1px solid var(--grid); }
@@ -37,8 +39,8 @@ th { font-weight: 600; }
 `;
 
 /**
- * Draws all charts. It runs in the browser: its text goes into the page, so it may use nothing of this module. Each chart
- * is `{ element, label, range, x, lines: [{ name, color, width, dash, values }], band, unit, digits }`.
+ * Draws all charts. It runs in the browser: its text goes into the page, so it may use nothing of this module. Each
+ * chart is `{ element, label, range, x, lines: [{ name, color, width, dash, values }], band, unit, digits }`.
  */
 function drawCharts(charts) {
   const drawn = [];
@@ -165,7 +167,7 @@ export function reportPage({ withNorm, without, plan, standardization }) {
     percentileChart("inputs-with", withNorm, "--with", range),
   ];
   const reaches = (evaluations, share) => evaluations.find(({ accuracy }) => accuracy >= share)?.step;
-  const reached = (evaluations, share) => reaches(evaluations, share)?.toLocaleString("en") ?? "not reached";
+  const reached = (evaluations, share) => XX;
   const row = (name, cells) => `<tr><td>${[name, ...cells].join("</td><td>")}</td></tr>`;
   const summary = (name, evaluations) =>
     row(name, [...[0.5, 0.8, 0.9].map((share) => reached(evaluations, share)), percent(evaluations.at(-1).accuracy)]);
@@ -181,12 +183,12 @@ export function reportPage({ withNorm, without, plan, standardization }) {
 <style>${uplotFile("uPlot.min.css")}${STYLE}</style>
 <h1>A sigmoid network on MNIST, with and without batch norm</h1>
 <p>Experiment of section 4.1 of <a href="https://arxiv.org/abs/1502.03167">Ioffe and Szegedy, 2015</a>: a network of
-<span class="sizes">${SIZES.join("-")}</span> units, sigmoids, cross-entropy, stochastic gradient descent on batches of ${BATCH}. Both networks start
-from the same weights and see the same batches at the same learning rate, ${plan.learningRate}; one has batch norm before
-each sigmoid.</p>
-<p class="quiet">${plan.steps.toLocaleString("en")} steps on ${plan.training.toLocaleString("en")} digits, each moved by up to
-a pixel whenever it is drawn; accuracy on ${plan.heldOut.toLocaleString("en")} others; seed ${plan.seed}. (The paper trains on
-60,000 digits for 50,000 steps; both its curves end higher.)</p>
+<span class="sizes">${SIZES.join("-")}</span> units, sigmoids, cross-entropy, stochastic gradient descent on batches of
+${BATCH}. Both networks start from the same weights and see the same batches at the same learning rate,
+${plan.learningRate}; one has batch norm before each sigmoid.</p>
+<p class="quiet">${count(plan.steps)} steps on ${count(plan.training)} digits, each moved by up to a pixel whenever it is
+drawn; accuracy on ${count(plan.heldOut)} others; seed ${plan.seed}. (The paper trains on 60,000 digits for 50,000 steps;
+both its curves end higher.)</p>
 <table>
 <tr><th></th><th>50 % at step</th><th>80 % at step</th><th>90 % at step</th><th>at the end</th></tr>
 ${summary("with batch norm", withNorm)}
@@ -194,23 +196,24 @@ ${summary("without", without)}
 </table>
 
 <h2>Accuracy</h2>
-<p>The gradient shrinks at each sigmoid that it goes back through. Without batch norm little of it reaches the first layers,
-and the network stands still at first; with it, learning starts at once.</p>
+<p>The gradient shrinks at each sigmoid that it goes back through. Without batch norm little of it reaches the first
+layers, and the network stands still at first; with it, learning starts at once.</p>
 <div class="chart" id="accuracy"></div>
 <h3>The same, close up</h3>
 <div class="chart" id="accuracy-close"></div>
 
 <h2>What arrives at one sigmoid</h2>
-<p>15th, 50th and 85th percentile, over the held-out digits, of the input to one unit of the last hidden layer. Without batch
-norm its distribution starts narrow, then spreads and drifts as the layers below it change, and the unit has to follow. With
-batch norm it is wide from the start and keeps its place.</p>
+<p>15th, 50th and 85th percentile, over the held-out digits, of the input to one unit of the last hidden layer. Without
+batch norm its distribution starts narrow, then spreads and drifts as the layers below it change, and the unit has to
+follow. With batch norm it is wide from the start and keeps its place.</p>
 <div class="pair">
 <div><h3>Without batch norm</h3><div class="chart" id="inputs-without"></div></div>
 <div><h3>With batch norm</h3><div class="chart" id="inputs-with"></div></div>
 </div>
 
 <h2>Standardizing the pixels</h2>
-<p>StandardScaler on 10,000 × 784 pixels (f32, one thread, medians), beside a plain JavaScript loop that does the same.</p>
+<p>StandardScaler on 10,000 × 784 pixels (f32, one thread, medians), beside a plain JavaScript loop that does the
+same.</p>
 <table>
 <tr><th></th><th>fit</th><th>transform</th></tr>
 ${scalerRows.join("\n")}

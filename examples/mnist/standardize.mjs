@@ -42,9 +42,9 @@ function medianTime(work) {
 }
 
 /**
- * Fits and transforms a [rows, columns] matrix in three ways. Gives `{ ways, difference }`: name, `fit` and `transform` in
- * milliseconds for each way, and the largest difference between our result and that of the plain loop, relative to values
- * beyond 1.
+ * Fits and transforms a [rows, columns] matrix in three ways. Gives `{ ways, difference }`: name, `fit` and `transform`
+ * in milliseconds for each way, and the largest difference between our result and that of the plain loop, relative to
+ * values beyond 1.
  */
 export function compareStandardization(data, columns) {
   const shape = [data.length / columns, columns];

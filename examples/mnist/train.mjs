@@ -13,8 +13,8 @@ const PERCENTILES = [15, 50, 85];
 
 /**
  * Trains on `training` for so many steps. After every `evaluateEvery` steps, and before the first, `onEvaluation` gets
- * `{ step, loss, accuracy, percentiles }`: the mean training loss since the last one, then what `heldOut` gave. The same
- * arguments give the same numbers.
+ * `{ step, loss, accuracy, percentiles }`: the mean training loss since the last one, then what `heldOut` gave. The
+ * same arguments give the same numbers.
  */
 export function train({
   training,

@@ -1,8 +1,8 @@
 /** Rows in blocks of a fixed size, so that what is learned of them does not depend on how they were read. */
 import type { DType, TypedArray } from "../core/memory.js";
 import { arrayClass } from "../core/tensor.js";
-import { type Place, failAt } from "./errors.js";
-import type { Source } from "./formats/format.js";
+import { failAt, type Place } from "./errors.js";
+import type { ReadOptions, Source } from "./formats/format.js";
 import { Progress } from "./progress.js";
 
 /** Values of a block, about: large against the work for each block, small against the memory. */
@@ -13,12 +13,19 @@ export interface Block {
   readonly rows: number;
 }
 
+export interface BlocksOptions {
+  /** The columns to read, counted from 0. */
+  chosen: readonly number[];
+  dtype: DType;
+  /** A word for the progress bar. */
+  task: string;
+  onText?: ReadOptions["onText"];
+}
+
 /** Reads the chosen columns of a table to its end; `use` is called with each block. Returns the number of rows. */
 export async function readBlocks(
   source: Source,
-  chosen: readonly number[],
-  dtype: DType,
-  task: string,
+  { chosen, dtype, task, onText }: BlocksOptions,
   use: (block: Block) => void,
 ): Promise<number> {
   const width = chosen.length;
@@ -40,7 +47,7 @@ export async function readBlocks(
     filled = 0;
   };
   try {
-    for await (const batch of source.batches({ chosen, dtype, withRest: false, verbatim: true })) {
+    for await (const batch of source.batches({ chosen, dtype, withRest: false, verbatim: true, onText })) {
       for (let at = 0; at < batch.values.length; ) {
         if (filled === 0) firstRow = batch.firstRow + at / width;
         const count = Math.min(block.length - filled, batch.values.length - at);

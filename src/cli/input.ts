@@ -1,6 +1,5 @@
 /** Where data comes from: a file, or standard input for `-`. */
-import { createReadStream, createWriteStream, openSync } from "node:fs";
-import { fstatSync } from "node:fs";
+import { closeSync, createReadStream, createWriteStream, fstatSync, openSync, readSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { pipeline } from "node:stream/promises";
@@ -9,6 +8,29 @@ import { remove, track } from "./temporary.js";
 
 /** Bytes read at a time: large enough for the parsers, small enough for the memory. */
 const CHUNK_BYTES = 1 << 20;
+
+/** The first bytes of a regular file as Latin-1 text; nothing of what cannot be read twice. */
+export function firstText(file: string): string {
+  if (file === "-") return "";
+  const fd = openFd(file);
+  try {
+    const bytes = Buffer.alloc(64);
+    return fstatSync(fd).isFile() ? bytes.toString("latin1", 0, readSync(fd, bytes)) : "";
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function openFd(file: string): number {
+  try {
+    const fd = openSync(file, "r");
+    if (!fstatSync(fd).isDirectory()) return fd;
+    closeSync(fd);
+  } catch (error) {
+    throw new DataError(`${file}: cannot be read: ${explain(error)}`);
+  }
+  throw new DataError(`${file}: cannot be read: is a folder`);
+}
 
 export class Input {
   /** As the user calls it. */
@@ -42,16 +64,11 @@ export class Input {
     return input;
 
     function openFile(file: string): Input {
-      try {
-        const fd = openSync(file, "r");
-        const stat = fstatSync(fd);
-        if (stat.isDirectory()) throw Object.assign(new Error(), { code: "EISDIR" });
-        const stream = createReadStream(file, { fd, highWaterMark: CHUNK_BYTES });
-        // Only a regular file has a size, and can be read again at any place.
-        return stat.isFile() ? new Input(file, stream, stat.size, file) : new Input(file, stream, undefined, undefined);
-      } catch (error) {
-        throw new DataError(`${file}: cannot be read: ${explain(error)}`);
-      }
+      const fd = openFd(file);
+      const stat = fstatSync(fd);
+      const stream = createReadStream(file, { fd, highWaterMark: CHUNK_BYTES });
+      // Only a regular file has a size, and can be read again at any place.
+      return stat.isFile() ? new Input(file, stream, stat.size, file) : new Input(file, stream, undefined, undefined);
     }
   }
 
@@ -79,9 +96,9 @@ export class Input {
   async file(): Promise<string> {
     if (this.#path !== undefined) return this.#path;
     if (this.#spooled === undefined) {
-      this.#spooled = path.join(os.tmpdir(), `evenkeel-${process.pid}.tmp`);
+      this.#spooled = path.join(os.tmpdir(), `evenkeel-${process.pid}-input.tmp`);
       track(this.#spooled);
-      await pipeline(this.chunks(), createWriteStream(this.#spooled));
+      await pipeline(this.chunks(), createWriteStream(this.#spooled, { flags: "wx", mode: 0o600 }));
     }
     return this.#spooled;
   }

@@ -8,7 +8,7 @@ import { Normalizer } from "../preprocessing/normalizer.js";
 import { RobustScaler } from "../preprocessing/robust-scaler.js";
 import type { SavedScaler } from "../preprocessing/scaler.js";
 import { StandardScaler } from "../preprocessing/standard-scaler.js";
-import { quote, UsageError } from "./errors.js";
+import { UsageError } from "./errors.js";
 
 export interface Rows {
   data: TypedArray;
@@ -64,13 +64,13 @@ function method<S extends AnyScaler>(entry: {
 
 function number(text: string): number {
   const value = Number(text);
-  if (text.trim() === "" || !Number.isFinite(value)) throw new UsageError(`a number is needed, got ${quote(text)}`);
+  if (text.trim() === "" || !Number.isFinite(value)) throw new UsageError("It must be a number.");
   return value;
 }
 
 function pair(text: string): [number, number] {
   const parts = text.split(",");
-  if (parts.length !== 2) throw new UsageError(`two numbers with a comma between are needed, got ${quote(text)}`);
+  if (parts.length !== 2) throw new UsageError("It must be two numbers with a comma between.");
   return [number(parts[0]), number(parts[1])];
 }
 

@@ -1,7 +1,7 @@
 /** Opens tables, whatever their format. */
 import path from "node:path";
-import { DataError, UsageError } from "./errors.js";
-import { CsvSink, CsvSource, parseDelimiter } from "./formats/csv.js";
+import { DataError } from "./errors.js";
+import { CsvSink, CsvSource } from "./formats/csv.js";
 import type { FormatName, Sink, Source, WriteOptions } from "./formats/format.js";
 import { isNpy, NpySink, NpySource } from "./formats/npy.js";
 import { isParquet, ParquetSink, ParquetSource } from "./formats/parquet.js";
@@ -37,8 +37,8 @@ export async function openSource(file: string, { delimiter, header, missing }: T
     if (input.head.includes(0) && !/^\xff\xfe|^\xfe\xff/.test(input.head.toString("latin1"))) {
       throw new DataError(`${input.name}: is neither text nor NPY nor Parquet`);
     }
-    const given = delimiter === undefined ? defaultDelimiter(file) : parseDelimiter(delimiter);
-    return await CsvSource.open(input, { delimiter: given, header, missing: missing ?? [] });
+    const text = { delimiter: delimiter ?? defaultDelimiter(file), header, missing: missing ?? [] };
+    return await CsvSource.open(input, text);
   } catch (error) {
     input.close();
     throw error;
@@ -46,14 +46,8 @@ export async function openSource(file: string, { delimiter, header, missing }: T
 }
 
 /** The format of a result: the one asked for, that of its name, or that of the input. */
-export function outputFormat(asked: string | undefined, target: string, source: Source): FormatName {
-  if (asked !== undefined) return asked as FormatName;
-  const extension = path.extname(target).toLowerCase();
-  if (target === "-" || extension === "") return source.format;
-  const format = EXTENSIONS[extension];
-  if (format !== undefined) return format;
-  // A name such as data.bak says nothing.
-  return source.format;
+export function outputFormat(asked: FormatName | undefined, target: string, source: Source): FormatName {
+  return asked ?? EXTENSIONS[path.extname(target).toLowerCase()] ?? source.format;
 }
 
 export function openSink(
@@ -67,15 +61,7 @@ export function openSink(
   if (format === "parquet") return new ParquetSink(output, options);
   const { source } = options;
   const like = source instanceof CsvSource ? source.options : undefined;
-  let chosen = path.extname(target).toLowerCase() === ".tsv" ? "\t" : (like?.delimiter ?? ",");
-  if (delimiter !== undefined) chosen = parseDelimiter(delimiter);
-  return new CsvSink(output, options, { delimiter: chosen, header, missing: like?.missing ?? [] });
-}
-
-/** Checks the word after `--format`. */
-export function parseFormat(given: string): FormatName {
-  if (given !== "csv" && given !== "npy" && given !== "parquet") {
-    throw new UsageError(`--format must be csv, npy or parquet, got ${given}`);
-  }
-  return given;
+  const ofName = path.extname(target).toLowerCase() === ".tsv" ? "\t" : undefined;
+  const text = { delimiter: ofName ?? like?.delimiter ?? delimiter ?? ",", header, missing: like?.missing ?? [] };
+  return new CsvSink(output, options, text);
 }

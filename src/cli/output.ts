@@ -4,6 +4,7 @@
  */
 import {
   closeSync,
+  createReadStream,
   existsSync,
   fsyncSync,
   openSync,
@@ -13,6 +14,7 @@ import {
   write as writeCallback,
   writeSync,
 } from "node:fs";
+import os from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 import { DataError, explain, UsageError } from "./errors.js";
@@ -31,9 +33,9 @@ export interface Output {
   discard(): void;
 }
 
-/** `-` is standard output. */
-export function openOutput(target: string): Output {
-  if (target === "-") return new StandardOutput();
+/** `-` is standard output. `patched`: bytes will be replaced, for which what goes to a pipe has to wait for its end. */
+export function openOutput(target: string, patched = false): Output {
+  if (target === "-") return patched ? new SpooledOutput() : new StandardOutput();
   try {
     const stat = existsSync(target) ? statSync(target) : undefined;
     if (stat?.isDirectory()) throw Object.assign(new Error(), { code: "EISDIR" });
@@ -135,12 +137,43 @@ class Device implements Output {
   }
 }
 
+/** Standard output, by way of a temporary file. */
+class SpooledOutput implements Output {
+  readonly canPatch = true;
+  readonly #file = path.join(os.tmpdir(), `evenkeel-${process.pid}-output.tmp`);
+  readonly #fd = openSync(this.#file, "wx+", 0o600);
+
+  constructor() {
+    track(this.#file);
+  }
+
+  write(bytes: Uint8Array): Promise<void> {
+    return writeAll(this.#file, this.#fd, bytes);
+  }
+
+  patch(bytes: Uint8Array, position: number): void {
+    writeSync(this.#fd, bytes, 0, bytes.length, position);
+  }
+
+  async commit(): Promise<void> {
+    const output = new StandardOutput();
+    const stream = createReadStream(this.#file, { fd: this.#fd, start: 0, autoClose: false });
+    for await (const bytes of stream) await output.write(bytes);
+  }
+
+  discard(): void {
+    remove(this.#file);
+  }
+}
+
 class StandardOutput implements Output {
   readonly canPatch = false;
 
   write(bytes: Uint8Array): Promise<void> {
     // The callback comes when the reader has taken the bytes: no more than one batch waits in memory.
-    return new Promise((resolve, reject) => process.stdout.write(bytes, (error) => (error ? reject(error) : resolve())));
+    return new Promise((resolve, reject) =>
+      process.stdout.write(bytes, (error) => (error ? reject(error) : resolve())),
+    );
   }
 
   patch(): void {}

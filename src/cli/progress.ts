@@ -13,7 +13,14 @@ export class Progress {
     if (!process.stderr.isTTY) return;
     const how = this.#hasEnd ? "{bar} {percentage}% | {rows} rows | {eta_formatted} left" : "{rows} rows";
     this.#bar = new SingleBar(
-      { stream: process.stderr, format: `${task} ${how}`, hideCursor: true, clearOnComplete: true, barsize: 30, fps: 10 },
+      {
+        stream: process.stderr,
+        format: `${task} ${how}`,
+        hideCursor: true,
+        clearOnComplete: true,
+        barsize: 30,
+        fps: 10,
+      },
       Presets.shades_classic,
     );
     this.#bar.start(1, 0, { rows: 0 });

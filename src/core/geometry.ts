@@ -37,7 +37,12 @@ export function geometryOf(method: string, x: Operand, layout: Layout = "channel
 }
 
 /** Throws where a cell is one value, which has no deviation of its own. */
-export function checkPositions(method: string, x: Operand, { s }: Geometry, remedy = "use layerNorm or groupNorm"): void {
+export function checkPositions(
+  method: string,
+  x: Operand,
+  { s }: Geometry,
+  remedy = "use layerNorm or groupNorm",
+): void {
   if (s > 1) return;
   fail(
     method,

@@ -114,7 +114,7 @@ export abstract class Layer {
    * one is missing, unknown or of the wrong length.
    */
   loadStateDict(state: LoadableState): this {
-    const method = `${this.constructor.name}.loadStateDict`;
+    const method = "loadStateDict";
     if (typeof state !== "object" || state === null)
       fail(method, `state must be an object of tensors, got ${show(state)}`);
     const entries = this.stateEntries();

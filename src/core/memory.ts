@@ -196,6 +196,7 @@ export function memoryInfo(): { usedBytes: number; totalBytes: number } {
 
 /** Runs `work`, then gives back all scratch it took, whether it returns or throws. */
 export function withScratch<R>(work: () => R): R {
+  if (exported === undefined) start();
   const top = arenaTop;
   const blocks = overflow.length;
   try {

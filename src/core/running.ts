@@ -1,10 +1,10 @@
 /** Running statistics of batches: their arguments, their step, and the layers that keep them. */
-import { ChannelLayer, type ChannelNormConfig, PER_CHANNEL } from "./channelwise.js";
+import { ChannelLayer, type ChannelNormConfig, type ChannelNormOptions, PER_CHANNEL } from "./channelwise.js";
 import { checkCount, checkNumber, checkOneOf, fail, show } from "./errors.js";
 import { MEAN_ALIASES, type StateEntry, VARIANCE_ALIASES } from "./layer.js";
 import type { TypedArray } from "./memory.js";
 import type { Moments } from "./moments.js";
-import { arrayClass, type Operand, readValues, type VectorLike } from "./tensor.js";
+import { arrayClass, type Operand, readValues, type TensorLike, type VectorLike } from "./tensor.js";
 
 export interface RunningOptions {
   /** "train": statistics of the batch. "eval": the running ones. Default "train". */
@@ -137,6 +137,8 @@ export abstract class RunningLayer extends ChannelLayer {
   /** Null without `trackRunningStats`. */
   readonly runningMean: TypedArray | null;
   readonly runningVar: TypedArray | null;
+  /** Called with the input of each forward pass. @internal */
+  observer: ((x: TensorLike) => void) | null = null;
   readonly #tracked = new Float64Array(1);
 
   constructor(method: string, numFeatures: number, config: RunningConfig, unbiased = true) {
@@ -161,6 +163,12 @@ export abstract class RunningLayer extends ChannelLayer {
     this.#tracked[0] = 0;
   }
 
+  protected override optionsFor(method: string, x: TensorLike): ChannelNormOptions {
+    const options = super.optionsFor(method, x);
+    this.observer?.(x);
+    return options;
+  }
+
   /** The running statistics and the mode, as a forward pass takes them. @internal */
   protected runningOptions(): RunningOptions {
     const { momentum, unbiasedRunningVar, runningMean, runningVar, numBatchesTracked } = this;
@@ -168,8 +176,8 @@ export abstract class RunningLayer extends ChannelLayer {
     return { mode, momentum, unbiasedRunningVar, runningMean, runningVar, numBatchesTracked };
   }
 
-  /** Takes over the running statistics that a forward pass returned. @internal */
-  protected keep(running: RunningStatistics | null): void {
+  /** Takes over running statistics. @internal */
+  keep(running: RunningStatistics | null): void {
     if (running === null) return;
     this.runningMean?.set(running.runningMean);
     this.runningVar?.set(running.runningVar);

@@ -168,9 +168,12 @@ export abstract class NormalizedLSTM extends Layer {
   readonly bias = null;
   protected readonly values: ReturnType<typeof lstmParameters>;
   protected saved: LSTMSaved | undefined;
+  /** The name of the class: minifiers change `constructor.name`. */
+  readonly #kind: string;
 
   protected constructor(method: string, inputSize: number, hiddenSize: number, gain: number, config: LSTMConfig) {
     super();
+    this.#kind = method;
     checkCount(method, "inputSize", inputSize);
     checkCount(method, "hiddenSize", hiddenSize);
     this.values = lstmParameters(inputSize, hiddenSize, gain, config.dtype ?? "float32", config.random ?? Math.random);
@@ -186,7 +189,7 @@ export abstract class NormalizedLSTM extends Layer {
 
   /** Gradients of all that went into the last forward; adds to those of the parameters, except in eval mode. */
   backward(dhs: TensorLike): { dxs: Tensor; dh0: Tensor; dc0: Tensor } {
-    const grads = namedLSTMGradients(`${this.constructor.name}.backward`, dhs, this.saved);
+    const grads = namedLSTMGradients(`${this.#kind}.backward`, dhs, this.saved);
     this.saved = undefined;
     if (this.mode !== "eval") {
       this.values.weightIh.addGrad(grads.dweightIh.data);

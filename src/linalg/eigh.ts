@@ -1,15 +1,36 @@
 import { fail, show } from "../core/errors.js";
-import { heap64, kernels, scratch, scratchF64, withScratch } from "../core/memory.js";
+import { heap64, kernels, kernelsOf, scratch, scratchF64, withScratch } from "../core/memory.js";
 import { elementsOf, type Operand, readTensor, type Tensor, type TensorLike } from "../core/tensor.js";
 import { solveTridiagonal } from "./tridiagonal.js";
 
 export interface Eigen {
   /** Eigenvalues, ascending. */
   values: Float64Array;
-  /** Eigenvectors [n, n]: column j belongs to values[j]. */
+  /** Eigenvectors, [n, n]: column j belongs to values[j]. */
   vectors: Tensor<Float64Array>;
 }
 
+/** How far elements across the diagonal may differ, as a part of the largest element. */
+const ASYMMETRY = { float32: 1e-5, float64: 1e-10 };
+
+/**
+ * Eigenvalues and eigenvectors of a symmetric matrix.
+ *
+ * A·V = V·diag(values), Vᵀ·V = I: `vectors` is V, [n, n] f64, an eigenvector a column, and `values` ascends, as in
+ * numpy. In each eigenvector the first of the elements of largest magnitude (to 1e-8) is positive.
+ *
+ * matrix is [n, n], f32 or f64; the lower triangle is read, and the work is done in f64. The error is a few ulps of the
+ * largest eigenvalue, also where eigenvalues coincide. Throws where matrix is not square, not symmetric (to 1e-5 of its
+ * largest element in f32, 1e-10 in f64) or not finite.
+ *
+ * Source: reduction to tridiagonal form by blocked Householder reflections (Dongarra, Sorensen and Hammarling, 1989), then
+ * divide and conquer (Cuppen, 1981; Gu and Eisenstat, 1995).
+ *
+ * @example
+ * const { values, vectors } = eigh({ data: new Float64Array([2, 1, 1, 2]), shape: [2, 2] });
+ * values; // [1, 3]
+ * vectors.data; // [0.7071, 0.7071, -0.7071, 0.7071]
+ */
 export function eigh(matrix: TensorLike): Eigen {
   const method = "eigh";
   const a = readTensor(method, "matrix", matrix);
@@ -18,41 +39,100 @@ export function eigh(matrix: TensorLike): Eigen {
     fail(method, `matrix must be square [n, n], got shape ${show(a.shape)}`);
   }
   return withScratch(() => {
-    const { values, rows, stride } = symmetricEigen(method, a, n);
+    const { values, rows, stride } = symmetricEigen(method, "matrix", a);
     const out = scratch(8 * n * n);
-    kernels().transpose_f64(out, rows, n, n, stride);
+    kernels().transpose_f64(out, rows, n, n, n, stride);
     return { values, vectors: { data: heap64().slice(out / 8, out / 8 + n * n), shape: [n, n] } };
   });
 }
 
-export function symmetricEigen(method: string, a: Operand, n: number) {
+/** Eigenvalues, ascending, and eigenvectors in linear memory: [n, n], one a row, rows `stride` elements apart. */
+export interface EigenRows {
+  values: Float64Array;
+  rows: number;
+  stride: number;
+}
+
+/** `eigh` within a `withScratch`. */
+export function symmetricEigen(method: string, name: string, a: Operand): EigenRows {
+  const [n] = a.shape;
+  // Kernels take a multiple of 4 and may touch one column more than there are.
   const stride = (n & ~3) + 4;
-  const t0 = performance.now();
   const matrix = scratchF64(stride * stride);
-  const z = scratchF64(stride * stride);
-  const d = scratch(8 * n);
-  const e = scratch(8 * n);
-  const tau = scratch(8 * n);
-  const product = scratch(kernels().matmulScratchBytes());
-  const elements = elementsOf(a);
-  for (let i = 0; i < n; i++) heap64().set(elements.subarray(i * n, (i + 1) * n), matrix / 8 + i * stride);
-  const t1 = performance.now();
-  kernels().tridiagonalize_f64(d, e, tau, matrix, n, stride, scratch(kernels().tridiagonalizeScratchBytes(stride)), product);
-  const t2 = performance.now();
-  const values = heap64().slice(d / 8, d / 8 + n);
-  const beside = heap64().slice(e / 8, e / 8 + n - 1);
-  solveTridiagonal(values, beside, z, stride);
-  (globalThis as any).__Z?.(heap64().slice(z/8,z/8+stride*stride),stride);
-  const t3 = performance.now();
-  kernels().applyReflections_f64(z, matrix, tau, n, n, stride, scratch(kernels().applyReflectionsScratchBytes(n, stride)), product);
-  (globalThis as any).__Z?.(heap64().slice(z/8,z/8+stride*stride),stride);
-  const t4 = performance.now();
-  const order = Array.from(values.keys()).sort((i, j) => values[i] - values[j]);
+  const scale = copyScaled(method, name, a, matrix, stride);
+  if (kernels().asymmetry_f64(matrix, n, stride) > ASYMMETRY[a.dtype]) failAsymmetric(method, name, a);
+  const vectors = scratchF64(stride * stride);
+  const values = withScratch(() => {
+    const d = scratch(8 * n);
+    const e = scratch(8 * n);
+    const tau = scratch(8 * n);
+    const product = scratch(kernels().matmulScratchBytes());
+    const workspace = Math.max(
+      kernels().tridiagonalizeScratchBytes(stride),
+      kernels().applyReflectionsScratchBytes(n, stride),
+    );
+    const work = scratch(workspace);
+    kernels().tridiagonalize_f64(d, e, tau, matrix, n, stride, work, product);
+    const diagonal = heap64().slice(d / 8, d / 8 + n);
+    const beside = heap64().slice(e / 8, e / 8 + n - 1);
+    solveTridiagonal(diagonal, beside, vectors, stride);
+    kernels().applyReflections_f64(vectors, matrix, tau, n, n, stride, work, product);
+    return diagonal;
+  });
+  kernels().orientRows_f64(vectors, n, n, stride);
+  const order = Array.from(values.keys()).sort((i, j) => values[i] - values[j] || i - j);
   const heap = heap64();
   for (const [i, from] of order.entries()) {
-    heap.copyWithin(matrix / 8 + i * stride, z / 8 + from * stride, z / 8 + from * stride + n);
+    const at = vectors / 8 + from * stride;
+    heap.copyWithin(matrix / 8 + i * stride, at, at + n);
   }
-  const t5 = performance.now();
-  (globalThis as any).__t = [t1 - t0, t2 - t1, t3 - t2, t4 - t3, t5 - t4];
-  return { values: Float64Array.from(order, (i) => values[i]), rows: matrix, stride };
+  return { values: Float64Array.from(order, (i) => values[i] / scale), rows: matrix, stride };
+}
+
+/**
+ * Copies a matrix into cleared f64 rows, scaled by the power of two that brings its largest element near 1; returns that
+ * power. Throws on what is not finite.
+ */
+export function copyScaled(method: string, name: string, a: Operand, to: number, stride: number): number {
+  const [rows, n] = a.shape;
+  const elements = elementsOf(a);
+  const heap = heap64();
+  for (let i = 0; i < rows; i++) heap.set(elements.subarray(i * n, (i + 1) * n), to / 8 + i * stride);
+  return withScratch(() => {
+    const result = scratch(24);
+    const k = kernelsOf("float64");
+    k.rowMaxAbs(result, to, 1, rows * stride);
+    const largest = heap64()[result / 8];
+    if (!(largest < Infinity)) {
+      const at = elements.findIndex((value) => !Number.isFinite(value));
+      fail(method, `${name}[${Math.floor(at / n)}, ${at % n}] is ${elements[at]}; it must be finite`);
+    }
+    const scale = powerNear(largest);
+    heap64().set([0, scale, 0], result / 8);
+    if (scale !== 1) k.rowAffine(to, to, result, result + 8, result + 16, 1, rows * stride, 0, 1);
+    return scale;
+  });
+}
+
+/** The power of two that brings a number to [1, 2); 1 for 0, 2¹⁰²² for subnormal numbers. */
+function powerNear(value: number): number {
+  const exponent = (new DataView(Float64Array.of(value).buffer).getUint16(6, true) >> 4) - 1023;
+  return value === 0 ? 1 : 2 ** -Math.max(exponent, -1022);
+}
+
+function failAsymmetric(method: string, name: string, a: Operand): never {
+  const [n] = a.shape;
+  const elements = elementsOf(a);
+  let [row, column, largest] = [0, 0, 0];
+  for (let i = 0; i < n; i++) {
+    for (let j = 0; j < i; j++) {
+      const difference = Math.abs(elements[i * n + j] - elements[j * n + i]);
+      if (difference > largest) [row, column, largest] = [i, j, difference];
+    }
+  }
+  fail(
+    method,
+    `${name} must be symmetric, but ${name}[${row}, ${column}] is ${elements[row * n + column]} and ` +
+      `${name}[${column}, ${row}] is ${elements[column * n + row]}; pass (A + Aᵀ)/2, or use svd`,
+  );
 }

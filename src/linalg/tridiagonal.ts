@@ -52,7 +52,6 @@ export function solveTridiagonal(d: Float64Array, e: Float64Array, z: number, st
       const weights = new Float64Array(to);
       for (let r = from; r < middle; r++) weights[r] = heap[row(r) + middle - 1] * Math.SQRT1_2;
       for (let r = middle; r < to; r++) weights[r] = heap[row(r) + middle] * Math.sign(coupling) * Math.SQRT1_2;
-      (globalThis as any).__log?.("join",from,middle,to,coupling);
       const { kept, dropped } = deflate(d, weights, from, middle, to, 2 * Math.abs(coupling), (a, b, c, s) => {
         heap[rotations / 8] = c;
         heap[rotations / 8 + 1] = s;
@@ -64,7 +63,7 @@ export function solveTridiagonal(d: Float64Array, e: Float64Array, z: number, st
       const both = kept.filter(({ spans }) => spans === Span.both);
       const lower = kept.filter(({ spans }) => spans === Span.lower);
       const ordered = [...upper, ...both, ...lower];
-      const k = kept.length;(globalThis as any).__log?.(k, upper.length,both.length,lower.length,dropped.length);
+      const k = kept.length;
       const [k1, k2] = [upper.length + both.length, both.length + lower.length];
       const [n1, n2] = [middle - from, to - middle];
       const upperRows = rows / 8;
@@ -148,7 +147,7 @@ function deflate(
       const s = last.weight / length;
       if (Math.abs((found.value - last.value) * c * s) <= tolerance) {
         // The rotation that gives all the weight to the one found.
-        rotate(at, last.at, c, s);(globalThis as any).__log?.("rotate",at,last.at,from,middle,to, c, s);
+        rotate(at, last.at, c, s);
         const [a, b] = [last.value, found.value];
         d[last.at] = a * c * c + b * s * s;
         found.value = a * s * s + b * c * c;
@@ -164,14 +163,7 @@ function deflate(
 }
 
 /** Solves the rank-one problem of the pairs kept; their values go to d[from...]. Eigenvectors, one a row, in the order given. */
-function rankOne(
-  kept: Kept[],
-  ordered: Kept[],
-  rho: number,
-  d: Float64Array,
-  from: number,
-  delta: number,
-): number {
+function rankOne(kept: Kept[], ordered: Kept[], rho: number, d: Float64Array, from: number, delta: number): number {
   const k = kept.length;
   const vectors = scratch(8 * k * k);
   const poles = scratch(8 * k);
@@ -197,8 +189,6 @@ function rankOne(
   for (const [i, pair] of kept.entries()) placeOf[i] = place.get(pair) as number;
   kernels().rankOneValues_f64(values, delta, poles, weights, k, rho * squares);
   kernels().rankOneVectors_f64(vectors, delta, poles, weights, places, k, workspace);
-  (globalThis as any).__sec?.({d:heap64().slice(poles/8,poles/8+k),z:heap64().slice(weights/8,weights/8+k),l:heap64().slice(values/8,values/8+k),rho:rho*squares});
-  (globalThis as any).__S?.(heap64().slice(vectors/8,vectors/8+k*k),k);
   d.set(heap.subarray(values / 8, values / 8 + k), from);
   return vectors;
 }
@@ -221,7 +211,8 @@ function solveSmall(
       let m = l;
       while (m < to - 1 && Math.abs(e[m]) > ULP * (Math.abs(d[m]) + Math.abs(d[m + 1])) + NOTHING) m++;
       if (m === l) break;
-      if (step === MOST_STEPS) fail("eigh", "the eigenvalues did not converge; this is a defect, please report the matrix");
+      if (step === MOST_STEPS)
+        fail("eigh", "the eigenvalues did not converge; this is a defect, please report the matrix");
       const half = (d[l + 1] - d[l]) / (2 * e[l]);
       const root = Math.sqrt(half * half + 1);
       let g = d[m] - d[l] + e[l] / (half + (half < 0 ? -root : root));

@@ -77,8 +77,14 @@ export const imagePresets = {
   unit: { mean: [0, 0, 0], std: [1, 1, 1] },
 } as const;
 
-/** Pixels that are staged at a time: their bytes and floats stay in the second-level cache. A multiple of 4. */
-const CHUNK = 12288;
+/** Pixels whose floats are staged at a time: they stay in the first-level cache until they are copied. */
+const CHUNK = 1536;
+
+/** Room between staged planes: stores a multiple of 4 KB apart get in each other's way. In elements. */
+const GAP = 16;
+
+/** Bytes of an image that are staged at a time. */
+const STAGE_BYTES = 1 << 19;
 
 interface Pixels {
   data: Uint8Array | Uint8ClampedArray;
@@ -113,30 +119,37 @@ function readImage(method: string, name: string, image: ImageLike): Pixels {
   return { data, width, height, channels };
 }
 
-/** Mean and deviation of each channel in units of a byte, in f64. */
-function readScale(method: string, { mean, std }: ImageScale): { mean: Float64Array; std: Float64Array } {
-  const meaning = "one for each of r, g and b";
-  const means = readValues(method, "mean", mean, 3, meaning, 0).map((value) => 255 * value);
-  const deviations = readValues(method, "std", std, 3, meaning, 1).map((value) => 255 * value);
-  means.forEach((value, c) => {
-    if (!Number.isFinite(Math.fround(value))) {
-      fail(method, `mean must hold finite numbers, got ${show(value / 255)} for channel ${c}`);
-    }
-  });
-  deviations.forEach((value, c) => {
-    if (!(value > 0 && Number.isFinite(Math.fround(value)) && Number.isFinite(Math.fround(1 / value)))) {
-      fail(method, `std must hold finite numbers above 0, got ${show(value / 255)} for channel ${c}`);
-    }
-  });
-  return { mean: means, std: deviations };
+/** Mean and standard deviation of each channel, in units of a byte, f64. */
+interface Scale {
+  mean: Float64Array;
+  std: Float64Array;
 }
 
-/** One value a channel, as the kernels take it: four times over. */
-function stageChannels(values: Float64Array): number {
-  return stageValues(
-    Float64Array.from({ length: 12 }, (_, i) => values[i % 3]),
-    "float32",
-  );
+function readScale(method: string, options: ImageScale): Scale {
+  const meaning = "one for each of r, g and b";
+  const mean = readValues(method, "mean", options.mean, 3, meaning, 0);
+  const std = readValues(method, "std", options.std, 3, meaning, 1);
+  for (let c = 0; c < 3; c++) {
+    if (!Number.isFinite(Math.fround(255 * mean[c]))) {
+      fail(method, `mean must hold finite numbers, got ${show(mean[c])} for channel ${c}`);
+    }
+    if (
+      !(std[c] > 0 && Number.isFinite(Math.fround(255 * std[c])) && Number.isFinite(Math.fround(1 / (255 * std[c]))))
+    ) {
+      fail(method, `std must hold finite numbers above 0, got ${show(std[c])} for channel ${c}`);
+    }
+    mean[c] *= 255;
+    std[c] *= 255;
+  }
+  return { mean, std };
+}
+
+/** A coefficient of each channel as the kernels take them: four times over. */
+function stageChannels(of: (c: number) => number): number {
+  const pointer = scratch(48);
+  const heap = heapOf("float32");
+  for (let i = 0; i < 12; i++) heap[pointer / 4 + i] = of(i % 3);
+  return pointer;
 }
 
 /** Addresses of the coefficients of y = (byte − center)·scale + shift. */
@@ -150,36 +163,47 @@ interface Coefficients {
  * The center is the mean rounded to a multiple of 2⁻¹⁵, so that byte − center is exact for a mean between 0 and 1; what
  * that leaves out of the mean goes into the shift.
  */
-function stageCoefficients({ mean, std }: { mean: Float64Array; std: Float64Array }): Coefficients {
-  const center = mean.map((value) => Math.fround(Math.round(value * 32768) / 32768));
+function stageCoefficients({ mean, std }: Scale): Coefficients {
+  const center = (c: number) => Math.fround(Math.round(mean[c] * 32768) / 32768);
   return {
     center: stageChannels(center),
-    scale: stageChannels(std.map((value) => 1 / value)),
-    shift: stageChannels(center.map((value, c) => (value - mean[c]) / std[c])),
+    scale: stageChannels((c) => 1 / std[c]),
+    shift: stageChannels((c) => (center(c) - mean[c]) / std[c]),
   };
 }
 
-/** Chunks hold a multiple of this many pixels; `fill` writes them from `to` on, the planes `plane` elements apart. */
+/** How an image of y comes about: `fill` writes `count` pixels of it, planes `plane` elements apart, to `to`. */
 interface Filling {
   pixels: number;
-  unit: number;
   layout: Layout;
+  /** `fill` is called for multiples of this many pixels. */
+  unit: number;
   fill: (to: number, plane: number, from: number, count: number) => void;
 }
 
 /** Fills image `index` of y, by way of scratch where y is on the heap. */
-function fillImage(y: Target, index: number, { pixels, unit, layout, fill }: Filling): void {
-  const step = Math.min(pixels, Math.max(1, Math.floor(CHUNK / unit)) * unit);
+function fillImage(y: Target, index: number, { pixels, layout, unit, fill }: Filling): void {
   const first = 3 * pixels * index;
-  const stage = y.staged ? scratch(12 * step) : 0;
+  if (!y.staged) {
+    fill(y.pointer + 4 * first, pixels, 0, pixels);
+    return;
+  }
+  y.heap ??= new Float32Array(y.length);
+  const step = Math.min(pixels, Math.max(1, Math.floor(CHUNK / unit)) * unit);
+  const planes = layout === "channels-first" ? 3 : 1;
+  const plane = step + GAP;
+  const stage = scratch(12 * plane);
+  const runOf = (c: number, count: number) => {
+    const at = stage / 4 + c * plane;
+    return heapOf("float32").subarray(at, at + (3 / planes) * count);
+  };
+  const runs = Array.from({ length: planes }, (_, c) => runOf(c, step));
   for (let from = 0; from < pixels; from += step) {
     const count = Math.min(step, pixels - from);
-    const at = first + (layout === "channels-first" ? from : 3 * from);
-    if (!y.staged) fill(y.pointer + 4 * at, pixels, from, count);
-    else {
-      fill(stage, count, from, count);
-      if (layout === "channels-last" || count === pixels) y.take(stage, at, 3 * count);
-      else for (let c = 0; c < 3; c++) y.take(stage + 4 * c * count, at + c * pixels, count);
+    fill(stage, plane, from, count);
+    for (let c = 0; c < planes; c++) {
+      const at = first + (planes === 3 ? c * pixels + from : 3 * from);
+      y.heap.set(count === step ? runs[c] : runOf(c, count), at);
     }
   }
 }
@@ -190,13 +214,27 @@ function convert(y: Target, index: number, image: Pixels, layout: Layout, coeffi
   const { center, scale, shift } = coefficients;
   const k = kernels();
   const pixels = width * height;
-  const stage = scratch(Math.min(pixels, CHUNK) * channels);
+  const most = Math.min(pixels, STAGE_BYTES / 4);
+  const stage = scratch(most * channels);
+  let first = 0;
+  let end = 0;
   const fill = (to: number, plane: number, from: number, count: number) => {
-    heap8().set(count === pixels ? data : data.subarray(from * channels, (from + count) * channels), stage);
-    if (layout === "channels-first") k.pixelsToPlanes(to, plane, stage, count, channels, center, scale, shift);
-    else k.pixelsToTriples(to, stage, count, channels, center, scale, shift);
+    for (let at = from; at < from + count; ) {
+      if (at >= end) {
+        first = at;
+        end = Math.min(pixels, at + most);
+        heap8().set(most === pixels ? data : data.subarray(first * channels, end * channels), stage);
+      }
+      const size = Math.min(end, from + count) - at;
+      const bytes = stage + (at - first) * channels;
+      const done = at - from;
+      if (layout === "channels-first") {
+        k.pixelsToPlanes(to + 4 * done, plane, bytes, size, channels, center, scale, shift);
+      } else k.pixelsToTriples(to + 12 * done, bytes, size, channels, center, scale, shift);
+      at += size;
+    }
   };
-  fillImage(y, index, { pixels, unit: 4, layout, fill });
+  fillImage(y, index, { pixels, layout, unit: 4, fill });
 }
 
 /** For each place of the result the places of the source that it lies between, and how far it is from the first. */
@@ -368,8 +406,8 @@ export function tensorToImage(x: TensorLike, options: TensorToImageOptions = {})
   const data = new Uint8ClampedArray(pixels * channels);
   withScratch(() => {
     const k = kernels();
-    const scale = stageChannels(std);
-    const shift = stageChannels(mean);
+    const scale = stageChannels((c) => std[c]);
+    const shift = stageChannels((c) => mean[c]);
     const step = Math.min(pixels, CHUNK);
     const bytes = scratch(step * channels);
     const isDirect = operand.heap === null && operand.dtype === "float32";

@@ -39,11 +39,11 @@ interface State extends ScalerState {
 /**
  * Brings the least and greatest value of each column to the ends of a range [a, b].
  *
- * y = a + (x − min)·(b − a)/(max − min); max − min counts as 1 where it is below 10·2⁻⁵², so a constant column becomes a.
+ * y = a + (x − min)·(b − a)/(max − min); max − min counts as 1 where it is below 10·2⁻⁵²: a constant column becomes a.
  *
  * Rows are `[n, features]`, f32, f64 or plain lists. NaN is a missing value: passed over in `fit`, kept by `transform`.
- * Throws where a is not below b, on an infinity in `fit`, on another number of columns than was fitted, and on use before
- * a fit.
+ * Throws where a is not below b, on an infinity in `fit`, on another number of columns than was fitted, and on use
+ * before a fit.
  *
  * Source: scikit-learn's MinMaxScaler.
  *

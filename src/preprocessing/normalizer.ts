@@ -108,13 +108,13 @@ function normalizeRows(method: string, x: RowsLike, options: NormalizeOptions): 
  * norm, and where shapes or element types differ.
  *
  * @example
- * const dx = normalizeBackward([[1, 0]], [[3, 4]]); // [0.128, -0.096]
+ * const { dx } = normalizeBackward([[1, 0]], [[3, 4]]); // [0.128, -0.096]
  */
 export function normalizeBackward(
   dy: RowsLike,
   x: RowsLike,
   options: TransformOptions & { norm?: "l1" | "l2" } = {},
-): Tensor {
+): { dx: Tensor } {
   const method = "normalizeBackward";
   const norm = checkOneOf(method, "norm", options.norm ?? "l2", ["l1", "l2"]);
   const operand = readRows(method, "x", x);
@@ -146,7 +146,7 @@ export function normalizeBackward(
       if (rest.some((factor) => factor !== 1)) scaleRows(dtype, to, to, rest, n);
     });
   });
-  return dx.result;
+  return { dx: dx.result };
 }
 
 /** 1/norm as a product of two factors within the element type; 0 for a norm of 0. */

@@ -1,6 +1,6 @@
 /**
- * Quantiles, with linear interpolation between neighbours (numpy's default): exact ones of an array, and those of a stream
- * in bounded memory.
+ * Quantiles, with linear interpolation between neighbours (numpy's default): exact ones of an array, and those of a
+ * stream in bounded memory.
  */
 import quickselect from "quickselect";
 
@@ -37,15 +37,15 @@ export function quantilesOf(values: Float64Array, fractions: readonly number[]):
 const CAPACITY = 2048;
 
 /**
- * A sketch of n values. Level l holds values that stand for 2^l values each. A level of more than 2048 is sorted, and every
- * other value moves up, the odd and the even ones by turns.
+ * A sketch of n values. Level l holds values that stand for 2^l values each. A level of more than 2048 is sorted, and
+ * every other value moves up, the odd and the even ones by turns.
  *
- * Each thinning of level l moves a rank by 2^l at the most, and takes 2048 values or more, so that a rank is off by no more
- * than n·⌈log₂(n/2048)⌉/2048; nothing is lost of up to 2048 values. Sketches join: it is the same bound for any order of
- * parts. Its values are values of the data, and nothing is rounded.
+ * Each thinning of level l moves a rank by 2^l at the most, and takes 2048 values or more, so that a rank is off by no
+ * more than n·⌈log₂(n/2048)⌉/2048; nothing is lost of up to 2048 values. The bound is the same for any order of parts.
+ * The values are values of the data: nothing is rounded, nothing drawn by lot.
  *
- * Source: G. S. Manku, S. Rajagopalan, B. G. Lindsay, "Approximate Medians and other Quantiles in One Pass and with Limited
- * Memory", 1998.
+ * Source: G. S. Manku, S. Rajagopalan, B. G. Lindsay, "Approximate Medians and other Quantiles in One Pass and with
+ * Limited Memory", 1998.
  */
 export class QuantileSketch {
   readonly levels: readonly Float64Array[];

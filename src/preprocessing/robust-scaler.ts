@@ -48,15 +48,16 @@ type State = ScalerState & { readonly exact: Statistics | null; readonly sketche
  * y = (x − median)/(q_high − q_low), quantiles interpolated linearly; a range below 10·2⁻⁵² counts as 1. With
  * `unitVariance` the range is divided by that of the standard normal distribution.
  *
- * `fit` is exact. `partialFit` and `merge` keep a sketch of each column: exact up to 2048 values; of n values a quantile is
- * one whose rank is off by at most n·⌈log₂(n/2048)⌉/2048, in practice a tenth of that. What `fit` learned cannot be added to.
+ * `fit` is exact. `partialFit` and `merge` keep a sketch of each column: exact up to 2048 values; of n values a
+ * quantile is one whose rank is off by at most n·⌈log₂(n/2048)⌉/2048, in practice a tenth of that. What `fit` learned
+ * cannot be added to.
  *
- * Rows are `[n, features]`, f32, f64 or plain lists. NaN is a missing value: left out of the quantiles, kept by `transform`.
- * Throws where the quantile range is reversed or leaves 0 to 100, on an infinity in `fit`, on another number of columns
- * than was fitted, and on use before a fit.
+ * Rows are `[n, features]`, f32, f64 or plain lists. NaN is a missing value: left out of the quantiles, kept by
+ * `transform`. Throws where the quantile range is reversed or leaves 0 to 100, on an infinity in `fit`, on another
+ * number of columns than was fitted, and on use before a fit.
  *
- * Source: scikit-learn's RobustScaler; G. S. Manku, S. Rajagopalan, B. G. Lindsay, "Approximate Medians and other Quantiles
- * in One Pass and with Limited Memory", 1998.
+ * Source: scikit-learn's RobustScaler; G. S. Manku, S. Rajagopalan, B. G. Lindsay, "Approximate Medians and other
+ * Quantiles in One Pass and with Limited Memory", 1998.
  *
  * @example
  * const scaler = new RobustScaler().fit([[1], [2], [3], [4], [1000]]);

@@ -1,12 +1,13 @@
 /**
- * What every scaler stands on: rows of samples come in, statistics of their columns (features) come out, and an affine of
- * each column goes back over rows.
+ * What every scaler stands on: rows of samples come in, statistics of their columns (features) come out, and an affine
+ * of each column goes back over rows.
  */
 import type { Affine } from "../core/cells.js";
 import { fail, show } from "../core/errors.js";
 import {
   copyF64,
   elementBytes,
+  heap64,
   heapOf,
   kernels,
   kernelsOf,
@@ -19,10 +20,10 @@ import { emptyMoments, type Moments } from "../core/moments.js";
 import { stageValues, stageWhole, stream } from "../core/stream.js";
 import { elementsOf, type Operand, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
 
-/** Samples as rows: a tensor `[n, features]`, f32 or f64, or a list of rows (worked on as f64). NaN is a missing value. */
+/** Samples as rows: a tensor `[n, features]`, f32 or f64, or a list of rows (worked on as f64). NaN is missing. */
 export type RowsLike = TensorLike | readonly ArrayLike<number>[];
 
-/** Narrow rows are taken together up to about this many elements: a kernel's call for each would cost more than its work. */
+/** Narrow rows are taken together up to about this many elements: a call of a kernel for each would cost too much. */
 const NARROW = 256;
 
 /** How many of the rows to take as one. */
@@ -89,21 +90,32 @@ function plainMoments(x: Operand): Moments {
 function weightedMoments(x: Operand, weights: Operand | undefined): Moments {
   const [rows, n] = x.shape;
   const k = kernelsOf(x.dtype);
+  const width = elementBytes(x.dtype);
+  const blockRows = kernels().colBlockRows();
   return withScratch(() => {
-    const count = scratchF64(n);
-    const mean = scratchF64(n);
-    const m2 = scratchF64(n);
+    // Count, mean and M2 in a row, of the whole and of a block. The kernel goes row by row, and each row rounds the mean:
+    // blocks that are merged keep the error from growing with their number.
+    const whole = scratchF64(3 * n);
+    const block = scratch(3 * n * 8);
+    const partsOf = (cells: number) => [cells, cells + 8 * n, cells + 16 * n] as const;
     const weightsAt = stageWhole(weights, "float64");
-    stream({ rows, n }, [x], [], ([at], { row, rows: part }) => {
-      k.colMomentsWeighted(count, mean, m2, at, weightsAt && weightsAt + 8 * row, part, n);
+    stream({ rows, n, rowMultiple: blockRows }, [x], [], ([at], { row, rows: part }) => {
+      for (let r = 0; r < part; r += blockRows) {
+        heap64().fill(0, block / 8, block / 8 + 3 * n);
+        const weightsOfBlock = weightsAt && weightsAt + 8 * (row + r);
+        const height = Math.min(blockRows, part - r);
+        k.colMomentsWeighted(...partsOf(block), at + r * n * width, weightsOfBlock, height, n);
+        kernels().mergeMoments(...partsOf(whole), ...partsOf(block), n);
+      }
     });
-    return { count: copyF64(count, n), mean: copyF64(mean, n), m2: copyF64(m2, n) };
+    const [count, mean, m2] = partsOf(whole).map((cells) => copyF64(cells, n));
+    return { count, mean, m2 };
   });
 }
 
 /**
- * Count (or sum of weights), mean and M2 of each column in f64; NaN is left out. Throws on infinities. `meanOnly`: an M2
- * that overflows does no harm.
+ * Count (or sum of weights), mean and M2 of each column in f64; NaN is left out. Throws on infinities. `meanOnly`: an
+ * M2 that overflows does no harm.
  */
 export function columnMoments(method: string, x: Operand, weights: Operand | undefined, meanOnly: boolean): Moments {
   const n = x.shape[1];

@@ -28,9 +28,9 @@ export interface SklearnStandardScaler {
  * y = (x − mean)/scale, scale = √(M2/(n − ddof)); 1 where the column is constant to rounding, that is where its biased
  * variance v is at most n·u·v + (n·mean·u)², u = 2⁻⁵².
  *
- * Rows are `[n, features]`, f32, f64 or plain lists. Statistics are f64 and merged by their differences, so that no offset
- * of the data spoils them. NaN is a missing value: left out of the statistics, kept by `transform`. Throws on an infinity
- * in `fit`, on another number of columns than was fitted, and on use before a fit.
+ * Rows are `[n, features]`, f32, f64 or plain lists. Statistics are f64 and merged by their differences, so that no
+ * offset of the data spoils them. NaN is a missing value: left out of the statistics, kept by `transform`. Throws on an
+ * infinity in `fit`, on another number of columns than was fitted, and on use before a fit.
  *
  * Source: scikit-learn's StandardScaler; T. F. Chan, G. H. Golub, R. J. LeVeque, "Algorithms for computing the sample
  * variance", 1983.

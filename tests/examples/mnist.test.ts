@@ -52,7 +52,7 @@ describe("the network", () => {
     const parameters: { data: Float64Array; grad: Float64Array }[] = network.parameters();
     expect(parameters).toHaveLength(batchNorm ? 8 : 6);
     for (const { data, grad } of parameters) {
-      // A difference of losses near 1 rounds to some 1e-15, which h = 1e-5 makes 1e-10, against gradients of 1e-3 at least.
+      // A difference of losses near 1 rounds to some 1e-15, which h = 1e-5 makes 1e-10, against gradients from 1e-3 on.
       expect(differenceFromNumerical(loss, data, grad.slice())).toBeLessThan(1e-6);
     }
   });

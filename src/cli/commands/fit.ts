@@ -11,13 +11,13 @@ export interface FitOptions extends Selection, TextOptions {
   output: string;
 }
 
-export async function fit(method: Method, scaler: AnyScaler, file: string, options: FitOptions): Promise<void> {
+export async function runFit(method: Method, scaler: AnyScaler, file: string, options: FitOptions): Promise<void> {
   refuseSameFile(options.output, file, "the model would take the place of the data");
   const source = await openSource(file, options);
   try {
     const chosen = chooseColumns(source, options);
     if (scaler.partialFit !== undefined) {
-      const rows = await readBlocks(source, chosen, source.dtypeOf(chosen), "fit", ({ values }) => {
+      const rows = await readBlocks(source, { chosen, dtype: source.dtypeOf(chosen), task: "fit" }, ({ values }) => {
         scaler.partialFit?.(rowsOf(values, chosen.length));
       });
       if (rows === 0) failAt({ file: source.file }, "has no rows to learn from");

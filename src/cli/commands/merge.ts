@@ -3,7 +3,7 @@ import { failAt, UsageError } from "../errors.js";
 import { type Model, modelToJSON, readModel } from "../model.js";
 import { openOutput } from "../output.js";
 
-export async function merge(files: readonly string[], target: string): Promise<void> {
+export async function runMerge(files: readonly string[], target: string): Promise<void> {
   if (files.length < 2) throw new UsageError("merge needs two models or more");
   const [first, ...others] = files.map(readModel);
   for (const other of others) join(first, other);
@@ -30,7 +30,8 @@ function join(first: Model, other: Model): void {
   if (config !== otherConfig) {
     failAt(place, `has options ${otherConfig} where ${first.file} has ${config}`);
   }
-  if (first.scaler.merge === undefined) failAt(place, `models of the method ${first.method.name} have nothing to merge`);
+  if (first.scaler.merge === undefined)
+    failAt(place, `models of the method ${first.method.name} have nothing to merge`);
   try {
     first.scaler.merge(other.scaler);
   } catch (error) {

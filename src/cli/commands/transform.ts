@@ -47,7 +47,8 @@ function planInverse(model: Model, source: Source, asked: string | undefined): P
   const features = scaler.nFeaturesIn;
   if (features === undefined) failAt({ file }, "the model is not fitted");
   const width = attempt(file, () => widthAfter(scaler, features));
-  const apply = (values: TypedArray) => (scaler.inverseTransform as typeof scaler.transform)(rowsOf(values, width)).data;
+  const apply = (values: TypedArray) =>
+    (scaler.inverseTransform as typeof scaler.transform)(rowsOf(values, width)).data;
   if (width === features) {
     return { chosen: modelColumns(model, features, source, asked), names: undefined, width, apply };
   }
@@ -69,7 +70,7 @@ function attempt<T>(file: string, work: () => T): T {
   }
 }
 
-export async function transform(
+export async function runTransform(
   direction: "transform" | "inverse",
   modelFile: string,
   file: string,
@@ -81,19 +82,20 @@ export async function transform(
   const source = await openSource(file, options);
   try {
     const plan = (direction === "transform" ? planTransform : planInverse)(model, source, options.columns);
-    await run(source, plan, direction, options);
+    await pipe(source, plan, direction, options);
   } finally {
     source.close();
   }
 }
 
-async function run(source: Source, plan: Plan, task: string, options: TransformOptions): Promise<void> {
+async function pipe(source: Source, plan: Plan, task: string, options: TransformOptions): Promise<void> {
   const { chosen, names, width } = plan;
   const format = outputFormat(options.format, options.output, source);
   const dtype = options.dtype === undefined ? source.dtypeOf(chosen) : DTYPES[options.dtype];
   const columns = outputColumns(source, chosen, names, options.dropRest ?? false);
   const withRest = columns.some(({ value }) => value === undefined);
-  const output = openOutput(options.output);
+  // The header of NPY tells the number of rows.
+  const output = openOutput(options.output, format === "npy" && source.rows === undefined);
   const progress = new Progress(source, task);
   try {
     const sink = openSink(format, output, options.output, { columns, dtype, source }, options);

@@ -43,9 +43,7 @@ function encode(text: string): string {
 export function parseDelimiter(given: string): string {
   const delimiter = given === "tab" || given === "\\t" ? "\t" : given;
   if (delimiter.length !== 1 || NON_ASCII.test(delimiter) || '"\r\n'.includes(delimiter)) {
-    throw new UsageError(
-      `--delimiter must be one ASCII character other than a quote or line break, or "tab", got ${quote(given)}`,
-    );
+    throw new UsageError('It must be "tab" or one ASCII character other than a quote or line break.');
   }
   return delimiter;
 }
@@ -96,7 +94,11 @@ class RowReader {
 
   #parse(text: string, isPart: boolean): Papa.ParseResult<string[]> {
     const parser = new Papa.Parser({ delimiter: this.#delimiter, newline: "\n" });
-    return (parser.parse as (text: string, base: number, isPart: boolean) => Papa.ParseResult<string[]>)(text, 0, isPart);
+    return (parser.parse as (text: string, base: number, isPart: boolean) => Papa.ParseResult<string[]>)(
+      text,
+      0,
+      isPart,
+    );
   }
 
   #take(rows: string[][]): { first: number; rows: string[][] } {
@@ -186,14 +188,14 @@ export class CsvSource implements Source {
     return "float64";
   }
 
-  async *batches({ chosen, dtype, verbatim }: ReadOptions): AsyncGenerator<Batch> {
+  async *batches(options: ReadOptions): AsyncGenerator<Batch> {
     let part: IteratorResult<{ first: number; rows: string[][] }, void> = { value: this.#first, done: false };
     this.#first = { first: 0, rows: [] };
     let blank = 0;
     while (!part.done) {
       const { first, rows } = part.value;
       blank = this.#checkRows(first, rows, blank);
-      if (rows.length > 0) yield this.#batch(first, rows, chosen, dtype, verbatim);
+      if (rows.length > 0) yield this.#batch(first, rows, options);
       part = await this.#rows.next();
     }
   }
@@ -207,7 +209,8 @@ export class CsvSource implements Source {
       if (found === wanted && firstBlank === 0) continue;
       const isBlank = wanted > 1 && found === 1 && rows[i][0] === "";
       if (isBlank) firstBlank ||= first + i;
-      else if (firstBlank > 0) failAt({ file: this.file, row: firstBlank }, "is blank, and rows follow; remove the line");
+      else if (firstBlank > 0)
+        failAt({ file: this.file, row: firstBlank }, "is blank, and rows follow; remove the line");
       else this.#failOnFields(first + i, found);
     }
     if (firstBlank > 0) rows.length = Math.max(0, firstBlank - first);
@@ -226,16 +229,19 @@ export class CsvSource implements Source {
     return this.isNamed ? this.columns[column].name : undefined;
   }
 
-  #batch(first: number, rows: string[][], chosen: readonly number[], dtype: DType, verbatim: boolean): Batch {
+  #batch(first: number, rows: string[][], { chosen, dtype, verbatim, onText }: ReadOptions): Batch {
+    const fail = (row: number, column: number, text: string) => this.#failOnCell(row, column, text);
+    const takeText = onText ?? fail;
     const width = chosen.length;
     const values = new (arrayClass(dtype))(rows.length * width);
     let at = 0;
     for (let i = 0; i < rows.length; i++) {
       const row = rows[i];
       for (let j = 0; j < width; j++) {
-        const value = this.#numbers.parse(row[chosen[j]]);
-        if (value === undefined) this.#failOnCell(first + i, chosen[j], row[chosen[j]]);
-        values[at++] = value;
+        const text = row[chosen[j]];
+        const value = this.#numbers.parse(text);
+        if (value === undefined) takeText(first + i, chosen[j], text);
+        values[at++] = value ?? NaN;
       }
     }
     return {
@@ -246,7 +252,7 @@ export class CsvSource implements Source {
     };
   }
 
-  #failOnCell(row: number, column: number, text: string): never {
+  #failOnCell(row: number, column: number, text: string): void {
     const place = { file: this.file, row, column: column + 1, name: this.#nameOf(column) };
     const cell = decode(text);
     const name = this.#nameOf(column) ?? String(column + 1);

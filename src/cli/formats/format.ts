@@ -29,6 +29,8 @@ export interface ReadOptions {
   readonly withRest: boolean;
   /** The rest goes to the same format: it may stay as it was stored. */
   readonly verbatim: boolean;
+  /** Called for a cell of text in a chosen column, which then counts as missing. Default: such a cell is an error. */
+  readonly onText?: (row: number, column: number, text: string) => void;
 }
 
 /** A table that is read from its start to its end, once. */

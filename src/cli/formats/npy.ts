@@ -9,7 +9,15 @@ import { arrayClass } from "../../core/tensor.js";
 import { DataError, failAt, quote } from "../errors.js";
 import type { Input } from "../input.js";
 import type { Output } from "../output.js";
-import { type Batch, type Column, isMissing, type ReadOptions, type Sink, type Source, type WriteOptions } from "./format.js";
+import {
+  type Batch,
+  type Column,
+  isMissing,
+  type ReadOptions,
+  type Sink,
+  type Source,
+  type WriteOptions,
+} from "./format.js";
 import { NumberReader } from "./numbers.js";
 
 const MAGIC = Buffer.from("\x93NUMPY", "latin1");
@@ -37,7 +45,10 @@ function parseHeader(file: string, text: string): Header {
   }
   const sizes = (shape[1].match(/\d+/g) ?? []).map(Number);
   if (sizes.length !== 1 && sizes.length !== 2) {
-    failAt({ file }, `has shape (${sizes.join(", ")}), where (rows, columns) is needed; save array.reshape(len(array), -1)`);
+    failAt(
+      { file },
+      `has shape (${sizes.join(", ")}), where (rows, columns) is needed; save array.reshape(len(array), -1)`,
+    );
   }
   if (order[1] === "True" && sizes.length > 1) {
     failAt({ file }, "is in Fortran order, where C order is needed; save numpy.ascontiguousarray(array)");
@@ -84,7 +95,8 @@ export class NpySource implements Source {
     const isFirstVersion = bytes[6] === 1;
     const from = isFirstVersion ? 10 : 12;
     const to = from + (isFirstVersion ? bytes.readUInt16LE(8) : bytes.readUInt32LE(8));
-    if (bytes[6] < 1 || bytes[6] > 3) failAt({ file: input.name }, `is of version ${bytes[6]} of the format, not 1 to 3`);
+    if (bytes[6] < 1 || bytes[6] > 3)
+      failAt({ file: input.name }, `is of version ${bytes[6]} of the format, not 1 to 3`);
     if (to > 1 << 20) failAt({ file: input.name }, "has a header of more than 1 MB");
     await need(to);
     const header = parseHeader(input.name, bytes.toString("latin1", from, to));
@@ -121,7 +133,10 @@ export class NpySource implements Source {
       rest = rest.length === 0 ? value : Buffer.concat([rest, value]);
     }
     if (firstRow - 1 < this.rows) {
-      failAt({ file: this.file, row: firstRow }, `is missing or cut off: the shape (${this.rows}, ${width}) takes more data`);
+      failAt(
+        { file: this.file, row: firstRow },
+        `is missing or cut off: the shape (${this.rows}, ${width}) takes more data`,
+      );
     }
   }
 
@@ -180,7 +195,7 @@ export class NpySink implements Sink {
     this.#announced = options.source.rows;
     if (this.#announced === undefined && !output.canPatch) {
       throw new DataError(
-        "standard output: NPY begins with the number of rows, which is known only at the end; write to a file with --output",
+        "NPY begins with the number of rows, which is known only at the end: it cannot be written to a device",
       );
     }
   }

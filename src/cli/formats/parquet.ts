@@ -11,7 +11,15 @@ import { arrayClass } from "../../core/tensor.js";
 import { DataError, failAt } from "../errors.js";
 import type { Input } from "../input.js";
 import type { Output } from "../output.js";
-import { type Batch, type Column, isMissing, type ReadOptions, type Sink, type Source, type WriteOptions } from "./format.js";
+import {
+  type Batch,
+  type Column,
+  isMissing,
+  type ReadOptions,
+  type Sink,
+  type Source,
+  type WriteOptions,
+} from "./format.js";
 
 /** Whether a file with these first bytes is one. */
 export function isParquet(head: Buffer): boolean {
@@ -161,7 +169,10 @@ export class ParquetSource implements Source {
         onChunk: ({ columnData }) => parts.push(columnData),
       });
     } catch (error) {
-      failAt({ file: this.file, row: first + 1, column: column + 1, name }, `cannot be read: ${(error as Error).message}`);
+      failAt(
+        { file: this.file, row: first + 1, column: column + 1, name },
+        `cannot be read: ${(error as Error).message}`,
+      );
     }
     return parts.length === 1 ? parts[0] : joined(parts);
   }
@@ -269,7 +280,7 @@ export class ParquetSink implements Sink {
   async write(batch: Batch, values: TypedArray, width: number): Promise<void> {
     for (let from = 0; from < batch.rows; ) {
       const count = Math.min(batch.rows - from, this.#capacity - this.#rows);
-      this.#options.columns.forEach((_, c) => this.#add(c, batch, values, width, from, count));
+      for (const c of this.#options.columns.keys()) this.#add(c, batch, values, width, from, count);
       this.#rows += count;
       from += count;
       if (this.#rows === this.#capacity) await this.#flush();
@@ -319,7 +330,9 @@ export class ParquetSink implements Sink {
     try {
       await this.#writer.write({ columnData, rowGroupSize: this.#capacity });
     } catch (error) {
-      throw error instanceof DataError ? error : new DataError(`cannot be written as Parquet: ${(error as Error).message}`);
+      throw error instanceof DataError
+        ? error
+        : new DataError(`cannot be written as Parquet: ${(error as Error).message}`);
     }
     await this.#drain();
     this.#start();

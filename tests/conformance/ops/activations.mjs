@@ -78,4 +78,13 @@ export const activations = {
 
   local_response_norm: (api, { x, dy }, { size, alpha, beta, k }) =>
     both(() => api.localResponseNormForward(x, { size, alpha, beta, k }), api.localResponseNormBackward, { dy }),
+
+  decorrelated_batch_norm: (api, { x, weight, bias, dy }, { eps, num_groups: numGroups }) =>
+    both(
+      () => api.decorrelatedBatchNormForward(x, { eps, numGroups, weight, bias }),
+      api.decorrelatedBatchNormBackward,
+      {
+        dy,
+      },
+    ),
 };

@@ -1,5 +1,13 @@
 /** Relatives of batch norm and mixtures of normalizers: how the names of a case map to the API. */
 import { both } from "./activations.mjs";
+import { cut } from "./scalers.mjs";
+
+/** Tensors laid end to end. */
+function joined(parts) {
+  const data = new Float64Array(parts.flatMap((part) => Array.from(part.data)));
+  const [, ...rest] = parts[0].shape;
+  return { data, shape: [parts.reduce((rows, part) => rows + part.shape[0], 0), ...rest] };
+}
 
 export const batches = {
   batch_renorm: (api, { x, weight, bias, running_mean: runningMean, running_std: runningStd, dy }, attrs) => {
@@ -31,4 +39,34 @@ export const batches = {
     both(() => api.meanOnlyBatchNormForward(x, { mode, momentum, bias, runningMean }), api.meanOnlyBatchNormBackward, {
       dy,
     }),
+
+  batch_instance_norm: (api, inputs, { mode, eps, momentum }) => {
+    const { x, rho, weight, bias, running_mean: runningMean, running_var: runningVar } = inputs;
+    const options = { mode, eps, momentum, rho, weight, bias, runningMean, runningVar };
+    return both(() => api.batchInstanceNormForward(x, options), api.batchInstanceNormBackward, inputs);
+  },
+
+  ada_in: (api, { content, style, dy }, { eps, alpha }) =>
+    both(() => api.adaINForward(content, style, { eps, alpha }), api.adaINBackward, { dy }),
+
+  virtual_batch_norm: (api, { reference, x, weight, bias, dy }, { eps }) =>
+    both(() => api.virtualBatchNormForward(x, { reference, eps, weight, bias }), api.virtualBatchNormBackward, { dy }),
+
+  switchable_norm: (api, inputs, { mode, eps, momentum }) => {
+    const { x, weight, bias, mean_logits: meanLogits, var_logits: varLogits } = inputs;
+    const running = { runningMean: inputs.running_mean, runningVar: inputs.running_var };
+    const options = { mode, eps, momentum, weight, bias, meanLogits, varLogits, ...running };
+    const outputs = both(() => api.switchableNormForward(x, options), api.switchableNormBackward, inputs);
+    return { ...outputs, dmean_logits: outputs.dmeanLogits, dvar_logits: outputs.dvarLogits };
+  },
+
+  sync_batch_norm: (api, inputs, { shards, eps, momentum }) => {
+    const { x, weight, bias, running_mean: runningMean, running_var: runningVar, dy } = inputs;
+    const options = { eps, momentum, weight, bias, runningMean, runningVar };
+    const { ys, saved, running } = api.syncBatchNormForward(cut(x, shards), options);
+    const outputs = { y: joined(ys), running_mean: running?.runningMean, running_var: running?.runningVar };
+    if (dy === undefined) return outputs;
+    const { dxs, dweight, dbias } = api.syncBatchNormBackward(cut(dy, shards), saved);
+    return { ...outputs, dx: joined(dxs), dweight, dbias };
+  },
 };

@@ -7,7 +7,7 @@ function slice({ data, shape }, from, to) {
 }
 
 /** A tensor cut into chunks of so many rows, which must be all of them. */
-function cut(tensor, chunks) {
+export function cut(tensor, chunks) {
   let from = 0;
   const parts = chunks.map((rows) => {
     const part = slice(tensor, from, from + rows);
@@ -53,5 +53,25 @@ export const scalers = {
       whole.merge(part.shape[0] === 0 ? scaler : scaler.fit(part));
     }
     return { count: whole.nSamplesSeen, mean: whole.mean, var: whole.variance };
+  },
+
+  max_abs_scaler: (api, { x }, { chunks }) => {
+    const scaler = fitted(new api.MaxAbsScaler(), x, chunks);
+    return { scale: scaler.scale, ...there(scaler, x) };
+  },
+
+  robust_scaler: (api, { x }, { quantile_range: quantileRange }) => {
+    const scaler = new api.RobustScaler({ quantileRange }).fit(x);
+    return { center: scaler.center, scale: scaler.scale, ...there(scaler, x) };
+  },
+
+  center: (api, { x }, { chunks }) => {
+    const scaler = fitted(new api.Centering(), x, chunks);
+    return { mean: scaler.mean, ...there(scaler, x) };
+  },
+
+  normalizer: (api, { x, dy }, { norm }) => {
+    const y = api.normalize(x, { norm });
+    return dy === undefined ? { y } : { y, ...api.normalizeBackward(dy, x, { norm }) };
   },
 };

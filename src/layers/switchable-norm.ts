@@ -1,0 +1,380 @@
+import { applyAffine, applyGradient, cellGradSums, cellMoments } from "../core/cells.js";
+import {
+  type ChannelGradients,
+  type ChannelNormOptions,
+  channelGradients,
+  keepOptions,
+  readArguments,
+  readGradientArguments,
+  type SavedOptions,
+  vectorOf,
+} from "../core/channelwise.js";
+import { checkOneOf, fail, show } from "../core/errors.js";
+import { checkPositions, type Geometry } from "../core/geometry.js";
+import { byChannel, byGroup } from "../core/grouped.js";
+import { keepInput, Parameter, type Saved, type StateEntry } from "../core/layer.js";
+import { kernels } from "../core/memory.js";
+import { type Moments, mergeCells, rstdOfVariance, varianceOf } from "../core/moments.js";
+import {
+  checkSeveral,
+  Running,
+  type RunningConfig,
+  RunningLayer,
+  type RunningOptions,
+  type RunningStatistics,
+} from "../core/running.js";
+import { type Operand, readValues, type Tensor, type TensorLike, type VectorLike } from "../core/tensor.js";
+
+/** Statistics over the positions of a channel of a sample, over a sample, over a channel of the batch. */
+export type StatisticsKind = "instance" | "layer" | "batch";
+
+export interface SwitchableNormOptions extends ChannelNormOptions, RunningOptions {
+  /**
+   * The statistics that are mixed, in the order of the logits. Default: ["instance", "layer", "batch"], and
+   * ["layer", "batch"] for x of one position.
+   */
+  statistics?: readonly StatisticsKind[];
+  /** The softmax of these is the share of each mean. Default: ones, equal shares. */
+  meanLogits?: VectorLike | null;
+  /** The softmax of these is the share of each variance. Default: ones, equal shares. */
+  varLogits?: VectorLike | null;
+  /** Whether the running variance is stored with n − 1 or n, as the paper's code does. Default false. */
+  unbiasedRunningVar?: boolean;
+  /** Instance variances with n − 1, which enter those of layer and batch, as in the paper's code. Default false. */
+  unbiasedInstanceVar?: boolean;
+}
+
+/** One kind of statistics: mean and variance of each group, and the group of each cell. */
+interface Mixed {
+  readonly groupOf: (cell: number) => number;
+  readonly mean: Float64Array;
+  readonly variance: Float64Array;
+  /** Values in a group. */
+  readonly count: number;
+  /** Whether they come from elsewhere than x. */
+  readonly constant: boolean;
+  readonly meanShare: number;
+  readonly varShare: number;
+}
+
+export interface SwitchableNormSaved extends Saved {
+  /** The mixed mean, and 1/√(variance + eps), of each channel of each sample, [N, C]. */
+  readonly mean: Float64Array;
+  readonly rstd: Float64Array;
+  /** @internal */
+  readonly mixed: readonly Mixed[];
+  /** @internal */
+  readonly instanceMean: Float64Array;
+  /** @internal */
+  readonly variance: Float64Array;
+  /** What unbiased instance variances are larger by, in parts: 0 or 1/(n − 1). @internal */
+  readonly excess: number;
+  /** @internal */
+  readonly options: SavedOptions & { readonly meanLogits: boolean; readonly varLogits: boolean };
+}
+
+export interface SwitchableNormResult {
+  y: Tensor;
+  saved: SwitchableNormSaved;
+  /** The running statistics after this batch (in eval mode as they were); null where none were given. */
+  running: RunningStatistics | null;
+}
+
+export interface SwitchableNormGradients extends ChannelGradients {
+  /** Null where there were no meanLogits. */
+  dmeanLogits: Tensor | null;
+  /** Null where there were no varLogits. */
+  dvarLogits: Tensor | null;
+}
+
+const KINDS = ["instance", "layer", "batch"] as const;
+
+function checkStatistics(
+  method: string,
+  given: readonly StatisticsKind[] | undefined,
+  x: Operand,
+  geometry: Geometry,
+): readonly StatisticsKind[] {
+  const kinds = given ?? (geometry.s === 1 ? ["layer", "batch"] : KINDS);
+  if (!Array.isArray(kinds) || kinds.length === 0 || new Set(kinds).size !== kinds.length) {
+    fail(method, `statistics must be a list of different kinds, at least one, got ${show(kinds)}`);
+  }
+  for (const kind of kinds) checkOneOf(method, "each of statistics", kind, KINDS);
+  if (kinds.includes("instance")) checkPositions(method, x, geometry, 'use statistics ["layer", "batch"]');
+  return kinds;
+}
+
+function softmax(logits: Float64Array): Float64Array {
+  const { exp } = kernels();
+  const largest = logits.reduce((a, b) => Math.max(a, b));
+  const powers = logits.map((logit) => exp(logit - largest));
+  const sum = powers.reduce((a, b) => a + b);
+  return powers.map((power) => power / sum);
+}
+
+/** Σ over the cells of each group. */
+function sumsOf(values: Float64Array, groups: number, groupOf: (cell: number) => number): Float64Array {
+  const sums = new Float64Array(groups);
+  for (let i = 0; i < values.length; i++) sums[groupOf(i)] += values[i];
+  return sums;
+}
+
+function forwardAs(method: string, x: TensorLike, options: SwitchableNormOptions): SwitchableNormResult {
+  const { x: operand, geometry, weight, bias, eps, y } = readArguments(method, x, options);
+  const { n, c, s } = geometry;
+  const kinds = checkStatistics(method, options.statistics, operand, geometry);
+  const meaning = `one for each of [${kinds.join(", ")}]`;
+  const meanShares = softmax(readValues(method, "meanLogits", options.meanLogits, kinds.length, meaning, 1));
+  const varShares = softmax(readValues(method, "varLogits", options.varLogits, kinds.length, meaning, 1));
+  const running = new Running(method, options, c, false);
+  const training = running.mode === "train";
+  if (training && kinds.includes("batch")) checkSeveral(method, operand, n * s);
+
+  const cells = cellMoments(operand, geometry);
+  const excess = options.unbiasedInstanceVar && s > 1 ? 1 / (s - 1) : 0;
+  const groupings = {
+    instance: { groups: n * c, groupOf: (cell: number) => cell },
+    layer: byGroup(geometry, 1),
+    batch: byChannel(geometry),
+  };
+  const mixed = kinds.map((kind, k): Mixed => {
+    const { groups, groupOf } = groupings[kind];
+    const shares = { groupOf, meanShare: meanShares[k], varShare: varShares[k] };
+    if (kind === "batch" && !training) {
+      return { ...shares, mean: running.mean, variance: running.variance, count: n * s, constant: true };
+    }
+    const moments: Moments = mergeCells(cells, groups, groupOf);
+    if (excess > 0) {
+      const within = sumsOf(cells.m2, groups, groupOf);
+      for (let i = 0; i < groups; i++) moments.m2[i] += excess * within[i];
+    }
+    if (kind === "batch") running.see(moments);
+    return {
+      ...shares,
+      mean: moments.mean,
+      variance: varianceOf(moments),
+      count: operand.length / groups,
+      constant: false,
+    };
+  });
+
+  const mean = new Float64Array(n * c);
+  const variance = new Float64Array(n * c);
+  for (const { groupOf, mean: ofGroup, variance: varianceOfGroup, meanShare, varShare } of mixed) {
+    for (let i = 0; i < n * c; i++) {
+      mean[i] += meanShare * ofGroup[groupOf(i)];
+      variance[i] += varShare * varianceOfGroup[groupOf(i)];
+    }
+  }
+  const rstd = rstdOfVariance(variance, eps);
+  applyAffine(y, operand, geometry, {
+    mean,
+    scale: rstd.map((value, i) => value * weight[i % c]),
+    shift: rstd.map((_, i) => bias[i % c]),
+  });
+  return {
+    y: y.result,
+    running: running.result,
+    saved: {
+      x: keepInput(x, operand, y),
+      mean,
+      rstd,
+      mixed,
+      instanceMean: cells.mean,
+      variance,
+      excess,
+      options: {
+        ...keepOptions(options),
+        meanLogits: Boolean(options.meanLogits),
+        varLogits: Boolean(options.varLogits),
+      },
+    },
+  };
+}
+
+function backwardAs(
+  method: string,
+  dy: TensorLike,
+  saved: SwitchableNormSaved,
+  out: TensorLike | undefined,
+): SwitchableNormGradients {
+  const { x, dy: gradient, dx, geometry, weight } = readGradientArguments(method, dy, saved, out);
+  const { n, c } = geometry;
+  const { mean, rstd, mixed, instanceMean, variance, excess, options } = saved;
+  const sums = cellGradSums(gradient, x, geometry, mean);
+
+  const dweight = new Float64Array(c);
+  const dbias = new Float64Array(c);
+  /** The gradients of the mixed mean and variance of each cell. */
+  const dmean = new Float64Array(n * c);
+  const dvariance = new Float64Array(n * c);
+  for (let i = 0; i < n * c; i++) {
+    const j = i % c;
+    const r = rstd[i];
+    dweight[j] += r * sums.dyx[i];
+    dbias[j] += sums.dy[i];
+    dmean[i] = -r * weight[j] * sums.dy[i];
+    dvariance[i] = -0.5 * r * r * r * weight[j] * sums.dyx[i];
+  }
+
+  const dmeanLogits = new Float64Array(mixed.length);
+  const dvarLogits = new Float64Array(mixed.length);
+  const slope = new Float64Array(n * c);
+  const constant = new Float64Array(n * c);
+  for (let k = 0; k < mixed.length; k++) {
+    const kind = mixed[k];
+    const { groupOf, meanShare, varShare } = kind;
+    const groups = kind.mean.length;
+    const meanSums = sumsOf(dmean, groups, groupOf);
+    const varSums = sumsOf(dvariance, groups, groupOf);
+    for (let i = 0; i < n * c; i++) {
+      const group = groupOf(i);
+      // Against the mixture, since the shares of a softmax sum to 1: large means do not cancel.
+      dmeanLogits[k] += meanShare * dmean[i] * (kind.mean[group] - mean[i]);
+      dvarLogits[k] += varShare * dvariance[i] * (kind.variance[group] - variance[i]);
+      if (kind.constant) continue;
+      const ofVariance = (2 * varShare * varSums[group]) / kind.count;
+      slope[i] += ofVariance * (1 + excess);
+      constant[i] +=
+        (meanShare * meanSums[group]) / kind.count +
+        ofVariance * (mean[i] - kind.mean[group] + excess * (mean[i] - instanceMean[i]));
+    }
+  }
+  applyGradient(dx, gradient, x, geometry, {
+    mean,
+    rstd,
+    weight: rstd.map((_, i) => weight[i % c]),
+    slope: slope.map((value, i) => value / rstd[i]),
+    constant: constant.map((value, i) => value / rstd[i]),
+  });
+  return {
+    ...channelGradients(dx, x, { dweight, dbias }, options),
+    dmeanLogits: options.meanLogits ? vectorOf(dmeanLogits, x.dtype) : null,
+    dvarLogits: options.varLogits ? vectorOf(dvarLogits, x.dtype) : null,
+  };
+}
+
+/**
+ * Switchable normalization: mean and variance are mixtures of those of instance, layer and batch norm, with learned shares,
+ * which differ for the mean and for the variance.
+ *
+ * y = (x − Σ w_k·mean_k)/√(Σ v_k·var_k + eps)·weight[c] + bias[c], w = softmax(meanLogits), v = softmax(varLogits), k over
+ * instance, layer, batch; variances are biased. In mode "eval" those of the batch are the running ones.
+ *
+ * x is `[N, C, ...spatial]` or, with `layout: "channels-last"`, `[N, ...spatial, C]`, f32 or f64; weight, bias and running
+ * statistics are `[C]`, the logits one for each kind of `statistics`. Defaults: logits 1, momentum 0.1, eps 1e-5; for x of one
+ * position layer and batch alone. `momentum: null` gives the paper's batch average for inference. Throws where a length
+ * differs, eps is negative, instances have one position, or "eval" lacks running statistics.
+ *
+ * Source: P. Luo et al., "Differentiable Learning-to-Normalize via Switchable Normalization", 2018, arXiv:1806.10779.
+ *
+ * @example
+ * const y = switchableNorm(images, { meanLogits: [1, 1, 2], varLogits: [1, 1, 1] });
+ */
+export function switchableNorm(x: TensorLike, options: SwitchableNormOptions = {}): Tensor {
+  return forwardAs("switchableNorm", x, options).y;
+}
+
+/** `switchableNorm` that also returns what `switchableNormBackward` needs, and the running statistics. */
+export function switchableNormForward(x: TensorLike, options: SwitchableNormOptions = {}): SwitchableNormResult {
+  return forwardAs("switchableNormForward", x, options);
+}
+
+/**
+ * The gradient of switchable normalization.
+ *
+ * With g = dy·weight[c], r = 1/√(variance + eps), and for each (n, c) dm = −r·Σg, dv = −r²/2·Σg·x̂ over positions:
+ * dx = r·g + Σ_k (w_k·S_k(dm) + 2·v_k·S_k(dv)·(x − mean_k))/n_k, S_k the sum over the (n, c) that share statistics k, n_k
+ * their values; dmeanLogits_k = w_k·Σ dm·(mean_k − mean), dvarLogits_k = v_k·Σ dv·(var_k − variance);
+ * dweight[c] = Σ dy·x̂, dbias[c] = Σ dy.
+ *
+ * @example
+ * const { y, saved } = switchableNormForward(images, { meanLogits: [1, 1, 2], varLogits: [1, 1, 1] });
+ * const { dx, dmeanLogits, dvarLogits } = switchableNormBackward(dimages, saved);
+ */
+export function switchableNormBackward(
+  dy: TensorLike,
+  saved: SwitchableNormSaved,
+  options: { out?: TensorLike } = {},
+): SwitchableNormGradients {
+  return backwardAs("switchableNormBackward", dy, saved, options.out);
+}
+
+export interface SwitchableNormConfig extends RunningConfig {
+  /** The statistics that are mixed. Default ["instance", "layer", "batch"]; inputs of one position need ["layer", "batch"]. */
+  statistics?: readonly StatisticsKind[];
+  /** Whether the weight is 0 at first: for the last normalizer of a residual branch. Default false. */
+  lastGamma?: boolean;
+  /** Whether the running variance is stored with n − 1 or n. Default false. */
+  unbiasedRunningVar?: boolean;
+  /** See `SwitchableNormOptions`. Default false. */
+  unbiasedInstanceVar?: boolean;
+}
+
+/**
+ * Switchable normalization as a layer: `switchableNorm` with its logits (ones at first), weight (ones), bias (zeros),
+ * gradients, and running statistics (mean 0, variance 1) that training updates and eval and frozen mode use.
+ *
+ * @example
+ * const norm = new SwitchableNorm(64);
+ * const y = norm.forward(images);
+ * const dx = norm.backward(dimages); // norm.meanLogits.grad, norm.varLogits.grad, norm.weight.grad, norm.bias.grad
+ */
+export class SwitchableNorm extends RunningLayer {
+  readonly statistics: readonly StatisticsKind[];
+  readonly unbiasedInstanceVar: boolean;
+  readonly meanLogits: Parameter;
+  readonly varLogits: Parameter;
+  #saved: SwitchableNormSaved | undefined;
+
+  constructor(numFeatures: number, config: SwitchableNormConfig = {}) {
+    super("SwitchableNorm", numFeatures, config, false);
+    this.statistics = config.statistics ?? KINDS;
+    this.unbiasedInstanceVar = config.unbiasedInstanceVar ?? false;
+    if (config.lastGamma) this.weight?.data.fill(0);
+    const dtype = config.dtype ?? "float32";
+    this.meanLogits = new Parameter([this.statistics.length], dtype, 1);
+    this.varLogits = new Parameter([this.statistics.length], dtype, 1);
+  }
+
+  forward(x: TensorLike, options: { out?: TensorLike } = {}): Tensor {
+    const method = "SwitchableNorm.forward";
+    const { statistics, unbiasedInstanceVar, meanLogits, varLogits } = this;
+    const { y, saved, running } = forwardAs(method, x, {
+      ...this.optionsFor(method, x),
+      ...this.runningOptions(),
+      statistics,
+      unbiasedInstanceVar,
+      meanLogits: meanLogits.data,
+      varLogits: varLogits.data,
+      out: options.out,
+    });
+    this.#saved = saved;
+    this.keep(running);
+    return y;
+  }
+
+  /** dx of the last forward; adds to the gradients of logits, weight and bias, except in eval mode. */
+  backward(dy: TensorLike, options: { out?: TensorLike } = {}): Tensor {
+    const gradients = backwardAs("SwitchableNorm.backward", dy, this.#saved as SwitchableNormSaved, options.out);
+    this.learn(gradients);
+    if (this.mode !== "eval") {
+      if (gradients.dmeanLogits) this.meanLogits.addGrad(gradients.dmeanLogits.data);
+      if (gradients.dvarLogits) this.varLogits.addGrad(gradients.dvarLogits.data);
+    }
+    return gradients.dx;
+  }
+
+  override parameters(): Record<string, Parameter> {
+    return { ...super.parameters(), meanLogits: this.meanLogits, varLogits: this.varLogits };
+  }
+
+  protected override stateEntries(): StateEntry[] {
+    const { meanLogits, varLogits } = this;
+    return [
+      ...super.stateEntries(),
+      { name: "mean_weight", aliases: ["mean_logits"], data: meanLogits.data, shape: meanLogits.shape },
+      { name: "var_weight", aliases: ["var_logits"], data: varLogits.data, shape: varLogits.shape },
+    ];
+  }
+}

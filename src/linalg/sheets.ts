@@ -1,0 +1,257 @@
+/**
+ * Linear maps y = x·wᵀ for methods that change x, w or y on the way: a dense layer is one sheet of rows, a convolution a
+ * sheet of columns (its windows) for each sample. A sheet of x has p rows of k elements, one of y p rows of o, w is [o, k];
+ * convolutions store x as [k, p], and y as [o, p] in the channels-first layout.
+ */
+import { fail, show } from "../core/errors.js";
+import {
+  type DType,
+  elementBytes,
+  heap64,
+  heapOf,
+  kernels,
+  kernelsOf,
+  scratch,
+  scratchF64,
+  withScratch,
+} from "../core/memory.js";
+import { type Slices, slicesOf } from "../core/slices.js";
+import { stageValues } from "../core/stream.js";
+import { type Operand, Target } from "../core/tensor.js";
+import {
+  columnsOf,
+  eachSample,
+  placesShape,
+  type WindowOptions,
+  type Windows,
+  windowsOf,
+  writeColumns,
+  writeImage,
+} from "./im2col.js";
+
+export interface Sheets {
+  dtype: DType;
+  count: number;
+  p: number;
+  k: number;
+  o: number;
+  xTransposed: boolean;
+  yTransposed: boolean;
+  /** Null for dense layers. */
+  windows: Windows | null;
+  /** The rows of a sheet of x, and those of w. */
+  xSlices: Slices;
+  wSlices: Slices;
+  yShape: number[];
+}
+
+function checkTypes(method: string, x: Operand, w: Operand): void {
+  if (w.dtype !== x.dtype) fail(method, `w is ${w.dtype} where x is ${x.dtype}; convert one of them`);
+}
+
+/** The sheet of x [rows, inputs] and w [units, inputs]. */
+export function denseSheets(method: string, x: Operand, w: Operand): Sheets {
+  for (const [name, rows, { shape }] of [
+    ["x", "rows", x],
+    ["w", "units", w],
+  ] as const) {
+    if (shape.length !== 2) fail(method, `${name} must be a matrix [${rows}, inputs], got shape ${show(shape)}`);
+  }
+  const [p, k] = x.shape;
+  const [o, inputs] = w.shape;
+  if (inputs !== k) {
+    fail(method, `w has ${inputs} inputs where x has ${k} (shapes ${show(w.shape)} and ${show(x.shape)})`);
+  }
+  checkTypes(method, x, w);
+  const along = (axis: number) => axis === 1;
+  return {
+    dtype: x.dtype,
+    count: 1,
+    p,
+    k,
+    o,
+    xTransposed: false,
+    yTransposed: false,
+    windows: null,
+    xSlices: slicesOf([p, k], along),
+    wSlices: slicesOf([o, k], along),
+    yShape: [p, o],
+  };
+}
+
+/** The sheets of images x and filters w [units, channels, ...window]. */
+export function convolutionSheets(method: string, x: Operand, w: Operand, options: WindowOptions): Sheets {
+  if (w.shape.length !== x.shape.length) {
+    fail(
+      method,
+      `w must be [units, channels, ...window] with as many dimensions as x, got shapes ${show(w.shape)} and ${show(x.shape)}`,
+    );
+  }
+  const windows = windowsOf(method, "x", x.shape, w.shape.slice(2), options);
+  const [o, channels] = w.shape;
+  if (channels !== windows.channels) {
+    fail(
+      method,
+      `w has ${channels} channels where x has ${windows.channels} (shapes ${show(w.shape)} and ${show(x.shape)}, ${windows.layout})`,
+    );
+  }
+  checkTypes(method, x, w);
+  const { k, p } = columnsOf(windows);
+  return {
+    dtype: x.dtype,
+    count: windows.n,
+    p,
+    k,
+    o,
+    xTransposed: true,
+    yTransposed: windows.layout === "channels-first",
+    windows,
+    xSlices: slicesOf([k, p], (axis) => axis === 0),
+    wSlices: slicesOf([o, k], (axis) => axis === 1),
+    yShape: placesShape(windows, o),
+  };
+}
+
+/** A part of linear memory as an argument, and as a place for results. */
+export interface Block extends Operand {
+  readonly target: Target;
+}
+
+/** A block of scratch for a sheet or a weight: rows of n elements. */
+export function scratchBlock(dtype: DType, rows: number, n: number): Block {
+  const pointer = scratch(rows * n * elementBytes(dtype));
+  const operand: Operand = { dtype, shape: [rows, n], length: rows * n, heap: null, pointer };
+  const at = pointer / elementBytes(dtype);
+  const out = { data: heapOf(dtype).subarray(at, at + operand.length), shape: [rows, n] };
+  return { ...operand, target: new Target("scratch", out, operand) };
+}
+
+export function xBlock({ dtype, p, k, xTransposed }: Sheets): Block {
+  return xTransposed ? scratchBlock(dtype, k, p) : scratchBlock(dtype, p, k);
+}
+
+export function wBlock({ dtype, o, k }: Sheets): Block {
+  return scratchBlock(dtype, o, k);
+}
+
+/** w as a matrix [units, elements of a unit]. */
+export function asMatrix(w: Operand, { o, k }: Sheets): Operand {
+  return { ...w, shape: [o, k] };
+}
+
+/** Calls `each` with every sheet of x. */
+export function eachSheet(x: Operand, sheets: Sheets, each: (sheet: Operand, index: number) => void): void {
+  const { windows } = sheets;
+  if (windows === null) {
+    each(x, 0);
+    return;
+  }
+  withScratch(() => {
+    const block = xBlock(sheets);
+    eachSample(x, sheets.count, (at, index) => {
+      writeColumns(x.dtype, block.pointer, at, windows);
+      each(block, index);
+    });
+  });
+}
+
+/** The address of sheet `index` of y or dy, copied to scratch where it is on the heap. */
+export function readSheet(y: Operand, { p, o }: Sheets, index: number): number {
+  const width = elementBytes(y.dtype);
+  if (y.heap === null) return y.pointer + index * p * o * width;
+  const at = scratch(p * o * width);
+  heapOf(y.dtype).set(y.heap.subarray(index * p * o, (index + 1) * p * o), at / width);
+  return at;
+}
+
+/** Has `write` fill sheet `index` of y, in its place or in scratch. */
+export function writeSheet(y: Target, { p, o }: Sheets, index: number, write: (at: number) => void): void {
+  withScratch(() => {
+    const width = elementBytes(y.dtype);
+    const at = y.staged ? scratch(p * o * width) : y.pointer + index * p * o * width;
+    write(at);
+    if (y.staged) y.take(at, index * p * o, p * o);
+  });
+}
+
+/** Has `write` fill sheet `index` of dx: for convolutions a block of columns, summed into the sample's image. */
+export function writeInputGradient(dx: Target, sheets: Sheets, index: number, write: (target: Target) => void): void {
+  const { windows, dtype, count } = sheets;
+  if (windows === null) {
+    write(dx);
+    return;
+  }
+  withScratch(() => {
+    const columns = xBlock(sheets);
+    write(columns.target);
+    const size = dx.length / count;
+    const width = elementBytes(dtype);
+    const at = dx.staged ? scratch(size * width) : dx.pointer + index * size * width;
+    writeImage(dtype, at, columns.pointer, windows);
+    if (dx.staged) dx.take(at, index * size, size);
+  });
+}
+
+/** y = x·wᵀ for a sheet. */
+export function multiply(
+  y: number,
+  x: Operand,
+  w: Operand,
+  { dtype, p, k, o, xTransposed, yTransposed }: Sheets,
+): void {
+  const { matmul } = kernelsOf(dtype);
+  withScratch(() => {
+    const workspace = scratch(kernels().matmulScratchBytes());
+    if (yTransposed) matmul(y, w.pointer, x.pointer, o, p, k, 0, xTransposed ? 0 : 1, workspace);
+    else matmul(y, x.pointer, w.pointer, p, o, k, xTransposed ? 1 : 0, 1, workspace);
+  });
+}
+
+/** dx = dy·w for a sheet. */
+export function multiplyForInput(
+  dx: Operand,
+  dy: number,
+  w: Operand,
+  { dtype, p, k, o, xTransposed, yTransposed }: Sheets,
+): void {
+  const { matmul } = kernelsOf(dtype);
+  withScratch(() => {
+    const workspace = scratch(kernels().matmulScratchBytes());
+    if (xTransposed) matmul(dx.pointer, w.pointer, dy, k, p, o, 1, yTransposed ? 0 : 1, workspace);
+    else matmul(dx.pointer, dy, w.pointer, p, k, o, yTransposed ? 1 : 0, 0, workspace);
+  });
+}
+
+/** dw = dyᵀ·x of all sheets, summed in f64. */
+export class WeightGradient {
+  readonly #sheets: Sheets;
+  readonly #sums: number;
+  readonly #part: Block;
+
+  /** In scratch of the caller. */
+  constructor(sheets: Sheets) {
+    this.#sheets = sheets;
+    this.#sums = scratchF64(sheets.o * sheets.k);
+    this.#part = wBlock(sheets);
+  }
+
+  /** Adds that of a sheet. */
+  add(dy: number, x: Operand): void {
+    const { dtype, p, k, o, xTransposed, yTransposed } = this.#sheets;
+    const kernel = kernelsOf(dtype);
+    withScratch(() => {
+      const workspace = scratch(kernels().matmulScratchBytes());
+      kernel.matmul(this.#part.pointer, dy, x.pointer, o, k, p, yTransposed ? 0 : 1, xTransposed ? 1 : 0, workspace);
+      const one = stageValues([1], dtype);
+      kernel.colCombine(this.#sums, this.#part.pointer, one, 1, o * k, scratch(kernels().colScratchBytes()));
+    });
+  }
+
+  /** The sum, rounded. */
+  get sum(): Block {
+    const { dtype, o, k } = this.#sheets;
+    const from = this.#sums / 8;
+    heapOf(dtype).set(heap64().subarray(from, from + o * k), this.#part.pointer / elementBytes(dtype));
+    return this.#part;
+  }
+}
