@@ -10,7 +10,7 @@
  *   S. Eisenstat, "A divide-and-conquer algorithm for the symmetric tridiagonal eigenproblem", 1995.
  */
 import { runMaxAbs } from "./extrema";
-import { combine, dot, NO_SQUARES } from "./reflect";
+import { addRows, combine, dot, NO_SQUARES, rowDots } from "./reflect";
 import { v } from "./vec";
 
 /** Steps until an eigenvalue is sought by halving alone, and in all. */
@@ -262,6 +262,15 @@ export function rankOneVectors_f64(
   }
 }
 
+/** Exchanges n elements. */
+function swap(a: usize, b: usize, n: i32): void {
+  for (const end = a + (<usize>n << 3); a < end; a += 8, b += 8) {
+    const x = load<f64>(a);
+    store<f64>(a, load<f64>(b));
+    store<f64>(b, x);
+  }
+}
+
 /**
  * One sweep of Jacobi rotations that make the rows of a [rows, n] orthogonal: each pair whose cosine is above `tolerance`
  * is rotated, and with it the same rows of u [rows, m]. `squares` holds the rows' sums of squares, f64; rows without any
@@ -278,18 +287,27 @@ export function orthogonalizeRows_f64(
   strideU: i32,
   tolerance: f64,
 ): i32 {
-  const bytesA = <usize>strideA << 3;
-  const bytesU = <usize>strideU << 3;
+  const bytesA = (<usize>strideA) << 3;
+  const bytesU = (<usize>strideU) << 3;
   for (let i = 0; i < rows; i++) {
     const row = a + <usize>i * bytesA;
-    store<f64>(squares + (<usize>i << 3), dot(row, row, n));
+    store<f64>(squares + ((<usize>i) << 3), dot(row, row, n));
   }
   let count = 0;
   for (let i = 0; i < rows; i++) {
     const rowI = a + <usize>i * bytesA;
+    let most = i;
     for (let j = i + 1; j < rows; j++) {
-      const p = load<f64>(squares + (<usize>i << 3));
-      const q = load<f64>(squares + (<usize>j << 3));
+      if (load<f64>(squares + (<usize>j << 3)) > load<f64>(squares + (<usize>most << 3))) most = j;
+    }
+    if (most != i) {
+      swap(squares + (<usize>i << 3), squares + (<usize>most << 3), 1);
+      swap(rowI, a + <usize>most * bytesA, n);
+      swap(u + <usize>i * bytesU, u + <usize>most * bytesU, m);
+    }
+    for (let j = i + 1; j < rows; j++) {
+      const p = load<f64>(squares + ((<usize>i) << 3));
+      const q = load<f64>(squares + ((<usize>j) << 3));
       if (p < NO_SQUARES || q < NO_SQUARES) continue;
       const rowJ = a + <usize>j * bytesA;
       const product = dot(rowI, rowJ, n);
@@ -302,12 +320,59 @@ export function orthogonalizeRows_f64(
       rotate(u + <usize>i * bytesU, u + <usize>j * bytesU, c, c * t, m);
       const change = t * product;
       const isSafe = abs(change) < 0.5 * min(p, q);
-      store<f64>(squares + (<usize>i << 3), isSafe ? p + change : dot(rowI, rowI, n));
-      store<f64>(squares + (<usize>j << 3), isSafe ? q - change : dot(rowJ, rowJ, n));
+      store<f64>(squares + ((<usize>i) << 3), isSafe ? p + change : dot(rowI, rowI, n));
+      store<f64>(squares + ((<usize>j) << 3), isSafe ? q - change : dot(rowJ, rowJ, n));
       count++;
     }
   }
   return count;
+}
+
+/** sums[j] += x[j]². */
+function addSquares(sums: usize, x: usize, n: i32): void {
+  const end = sums + ((<usize>((n + 1) & ~1)) << 3);
+  for (; sums < end; sums += 16, x += 16) {
+    const a = v.load(x);
+    v.store(sums, v.mulAdd<f64>(a, a, v.load(sums)));
+  }
+}
+
+/**
+ * Brings orthogonal rows [rows, n], rows ≤ n, to length 1; their lengths take the place of `squares`. Rows without length
+ * become unit vectors orthogonal to all others. scratch: 2·stride + rows elements.
+ */
+export function normalizeRows_f64(a: usize, squares: usize, rows: i32, n: i32, stride: i32, scratch: usize): void {
+  const bytes = (<usize>stride) << 3;
+  const sums = scratch;
+  const x = sums + bytes;
+  const c = x + bytes;
+  memory.fill(sums, 0, bytes);
+  for (let i = 0; i < rows; i++) {
+    const row = a + <usize>i * bytes;
+    const at = squares + ((<usize>i) << 3);
+    const length = load<f64>(at) < NO_SQUARES ? 0 : sqrt(load<f64>(at));
+    store<f64>(at, length);
+    if (length == 0) memory.fill(row, 0, bytes);
+    else combine(row, row, 1 / length, 0, n);
+    addSquares(sums, row, n);
+  }
+  for (let i = 0; i < rows; i++) {
+    if (load<f64>(squares + ((<usize>i) << 3)) != 0) continue;
+    // The axis of which the other rows hold the least keeps at least 1/n of its square; a second pass takes away what
+    // rounding left of them.
+    let least: usize = 0;
+    for (let j: usize = 8; j < (<usize>n) << 3; j += 8) if (load<f64>(sums + j) < load<f64>(sums + least)) least = j;
+    memory.fill(x, 0, bytes);
+    store<f64>(x + least, 1);
+    for (let pass = 0; pass < 2; pass++) {
+      rowDots(c, a, x, rows, n, bytes);
+      for (let j: usize = 0; j < (<usize>rows) << 3; j += 8) store<f64>(c + j, -load<f64>(c + j));
+      addRows(x, a, c, rows, n, bytes);
+      combine(x, x, 1 / sqrt(dot(x, x, n)), 0, n);
+    }
+    memory.copy(a + <usize>i * bytes, x, bytes);
+    addSquares(sums, x, n);
+  }
 }
 
 /** Largest |a[i, j] − a[j, i]|; a [n, n] is finite. */
@@ -342,11 +407,11 @@ export function transpose_f64(y: usize, x: usize, rows: i32, cols: i32, strideY:
   for (let r = 0; r < rows; r += 16) {
     const lastRow = min(r + 16, rows);
     for (let c = 0; c < cols; c++) {
-      let from = x + (<usize>(r * strideX + c) << 3);
-      let to = y + (<usize>(c * strideY + r) << 3);
+      let from = x + ((<usize>(r * strideX + c)) << 3);
+      let to = y + ((<usize>(c * strideY + r)) << 3);
       for (let i = r; i < lastRow; i++) {
         store<f64>(to, load<f64>(from));
-        from += <usize>strideX << 3;
+        from += (<usize>strideX) << 3;
         to += 8;
       }
     }

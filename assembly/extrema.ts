@@ -1,10 +1,11 @@
 /**
- * Least and greatest element of each column, elements brought between bounds and their signs, and the
- * norms of each row.
+ * Least and greatest element of each column, elements brought between bounds and their signs, the norms of each row, and
+ * rows brought to a norm of 1.
  *
  * Shapes: x [rows, cols]; low and high have one element of T a column and are merged into (the caller starts them at
  *   +Infinity and −Infinity). Row norms are f64, one a row.
- * Error: extrema are exact, NaN is passed over; a column of NaN alone keeps what it had. Norms: a few ulps.
+ * Error: extrema are exact, NaN is passed over; a column of NaN alone keeps what it had. Norms: a few ulps. Unit rows: two
+ *   roundings, 1.5 ulps, more than x/norm; a row of zeros stays, one with NaN becomes NaN.
  */
 import { map, reduce } from "./loops";
 import { rowBlock_f32, rowBlock_f64 } from "./moments";
@@ -65,6 +66,15 @@ class ScaledSquare {
   first<T>(x: usize, u: usize, w: usize, k: v128): v128 {
     const a = v.mul<T>(v.load(x), k);
     return v.mul<T>(a, a);
+  }
+}
+
+@final
+@unmanaged
+class Scaled {
+  @inline
+  at<T>(x: usize, u: usize, w: usize, b: usize, k0: v128, k1: v128, k2: v128, k3: v128, k4: v128): v128 {
+    return v.mul<T>(v.load(x), k0);
   }
 }
 
@@ -157,6 +167,73 @@ function powerBelow<T>(a: f64): f64 {
   return reinterpret<f64>((<u64>(<i64>exponent + 1023)) << 52);
 }
 
+@final
+@unmanaged
+class Norm1 {
+  @inline
+  of<T>(x: usize, n: i32): f64 {
+    return runSum<T, Magnitude>(x, n, v.zero());
+  }
+}
+
+@final
+@unmanaged
+class Norm2 {
+  @inline
+  of<T>(x: usize, n: i32): f64 {
+    return sqrt<f64>(runSum<T, ScaledSquare>(x, n, v.splat<T>(1)));
+  }
+}
+
+@final
+@unmanaged
+class NormMax {
+  @inline
+  of<T>(x: usize, n: i32): f64 {
+    return <f64>runMaxAbs<T>(x, n);
+  }
+}
+
+/** y = x·k over one run. */
+function runScale<T>(y: usize, x: usize, n: i32, k: T): void {
+  const factor = v.splat<T>(k);
+  map<T, Scaled>(y, x, 0, 0, 0, n, factor, factor, factor, factor, factor);
+}
+
+/**
+ * y = x/‖x‖ where ‖x‖, its square or its inverse may be beyond T: a power of two brings the row to about 1 first, which
+ * costs no rounding. Returns the norm.
+ */
+function runUnitExtreme<T, N>(y: usize, x: usize, n: i32): f64 {
+  const p = changetype<N>(0);
+  const largest = <f64>runMaxAbs<T>(x, n);
+  const unit: f64 = largest > 0 && largest < Infinity ? powerBelow<T>(largest) : 1;
+  runScale<T>(y, x, n, <T>(1 / unit));
+  // @ts-ignore: N has `of`
+  const norm: f64 = p.of<T>(y, n);
+  if (norm != 0) runScale<T>(y, y, n, <T>(1 / norm));
+  return unit * norm;
+}
+
+/**
+ * y = x/‖x‖ of each row, as a product with 1/‖x‖, while the row is in L1; the norms, f64, go to `norm` unless it is 0. y may
+ * be x.
+ */
+function rowUnit<T, N>(y: usize, norm: usize, x: usize, rows: i32, n: i32): void {
+  const p = changetype<N>(0);
+  const low: f64 = sizeof<T>() == 4 ? 1e-14 : 1e-140;
+  const high: f64 = sizeof<T>() == 4 ? 1e18 : 1e150;
+  for (let r = 0; r < rows; r++) {
+    // @ts-ignore: N has `of`
+    let size: f64 = p.of<T>(x, n);
+    if (size > low && size < high) runScale<T>(y, x, n, <T>(1 / size));
+    else size = runUnitExtreme<T, N>(y, x, n);
+    if (norm) store<f64>(norm + ((<usize>r) << 3), size);
+    x += <usize>n * sizeof<T>();
+    y += <usize>n * sizeof<T>();
+  }
+}
+
 export function colMinMax_f32(low: usize, high: usize, x: usize, rows: i32, cols: i32): void {
   colMinMax<f32>(low, high, x, rows, cols);
 }
@@ -192,4 +269,22 @@ export function rowSign_f32(y: usize, x: usize, n: i32): void {
 }
 export function rowSign_f64(y: usize, x: usize, n: i32): void {
   rowSign<f64>(y, x, n);
+}
+export function rowUnit1_f32(y: usize, norm: usize, x: usize, rows: i32, n: i32): void {
+  rowUnit<f32, Norm1>(y, norm, x, rows, n);
+}
+export function rowUnit1_f64(y: usize, norm: usize, x: usize, rows: i32, n: i32): void {
+  rowUnit<f64, Norm1>(y, norm, x, rows, n);
+}
+export function rowUnit2_f32(y: usize, norm: usize, x: usize, rows: i32, n: i32): void {
+  rowUnit<f32, Norm2>(y, norm, x, rows, n);
+}
+export function rowUnit2_f64(y: usize, norm: usize, x: usize, rows: i32, n: i32): void {
+  rowUnit<f64, Norm2>(y, norm, x, rows, n);
+}
+export function rowUnitMax_f32(y: usize, norm: usize, x: usize, rows: i32, n: i32): void {
+  rowUnit<f32, NormMax>(y, norm, x, rows, n);
+}
+export function rowUnitMax_f64(y: usize, norm: usize, x: usize, rows: i32, n: i32): void {
+  rowUnit<f64, NormMax>(y, norm, x, rows, n);
 }

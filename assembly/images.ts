@@ -3,10 +3,11 @@
  *
  *   y = (byte − center[c])·scale[c] + shift[c];  byte = y·scale[c] + shift[c], ties to even, within 0 to 255, NaN to 0
  *
- * Shapes: n pixels of `channels` (3 or 4) bytes, r g b and one that is left out. Floats are f32, either three planes of n,
- *   `plane` elements apart, or n triples r g b. Coefficients are 12 f32: those of r, g and b, four times over, so that a
- *   vector of them starts at any third of four pixels. Outputs may not overlap inputs.
- * Error: where byte − center is exact (center a multiple of 2⁻¹⁵ below 2⁸) 1.5 times 2⁻²⁴ of |y|, and of |shift|.
+ * Shapes: n pixels of `channels` (3 or 4) bytes: r g b, and one that is left out. Floats are f32: three planes of n,
+ *   `plane` elements apart, or n triples r g b. Coefficients are 12 f32, those of r, g and b four times over: three vectors
+ *   for the three of four triples. Outputs may not overlap inputs.
+ * Error: three roundings, |y|·1.5·2⁻²³ at the most, where byte − center is exact (center a multiple of 2⁻¹⁵ up to 2⁸) and
+ *   |shift| far below |y|.
  */
 import { v } from "./vec";
 
@@ -76,15 +77,56 @@ class Of3 {
   }
 }
 
-@inline
-function affine(whole: v128, center: v128, scale: v128, shift: v128): v128 {
-  return v.mulAdd<f32>(v.sub<f32>(v.toFloat32(whole), center), scale, shift);
-}
+/** What the loops below are made of. */
+abstract class pixel {
+  @inline
+  static affine(whole: v128, center: v128, scale: v128, shift: v128): v128 {
+    return v.mulAdd<f32>(v.sub<f32>(v.toFloat32(whole), center), scale, shift);
+  }
 
-/** A coefficient in every lane, times a power of two. */
-@inline
-function splatTimes(at: usize, power: f32): v128 {
-  return v.splat<f32>(load<f32>(at) * power);
+  /** A coefficient in every lane, times a power of two. */
+  @inline
+  static splatTimes(at: usize, power: f32): v128 {
+    return v.splat<f32>(load<f32>(at) * power);
+  }
+
+  /** The three channels of the pixel at x. */
+  @inline
+  static spreadPixel(y: usize, apart: usize, x: usize, center: usize, scale: usize, shift: usize): void {
+    for (let c: usize = 0; c < 3; c++) {
+      const at = c << 2;
+      const d = <f32>load<u8>(x + c) - load<f32>(center + at);
+      store<f32>(y + c * apart, d * load<f32>(scale + at) + load<f32>(shift + at));
+    }
+  }
+
+  /** 2²³ has a last place of 1: the sum's low byte is the number, rounded. */
+  @inline
+  static roundToByte(y: v128, scale: v128, shift: v128): v128 {
+    const least = v.maxPassingNaN<f32>(v.zero(), v.mulAdd<f32>(y, scale, shift));
+    const within = v.minPassingNaN<f32>(v.splat<f32>(255), least);
+    return v.add<f32>(within, v.splat<f32>(8388608));
+  }
+
+  /** Stores the first n of four pixels r g b 255: all four bytes of each, or three. */
+  @inline
+  static storePixels(at: usize, pixels: v128, channels: i32, n: i32): void {
+    if (channels == 4) {
+      if (n == 4) v.store(at, pixels);
+      else v.storeHead<f32>(at, pixels, n);
+    } else {
+      const packed = v.pickBytes(pixels, i8x16(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1));
+      v.storeBytes(at, packed, 3 * n);
+    }
+  }
+
+  /** The third'th vector of four triples as whole numbers. Beyond `floats` nothing is read. */
+  @inline
+  static roundTriples(y: usize, third: i32, floats: i32, scale: usize, shift: usize): v128 {
+    if (floats <= 4 * third) return v.zero();
+    const at = (<usize>third) << 4;
+    return v.and(pixel.roundToByte(v.load(y + at), v.load(scale + at), v.load(shift + at)), v.splat32(255));
+  }
 }
 
 /**
@@ -106,47 +148,47 @@ function spreadPlanes<P>(
   const m0 = v.load(MASKS);
   const m1 = v.load(MASKS + 16);
   const m2 = v.load(MASKS + 32);
-  const c0 = splatTimes(center, 1);
-  const c1 = splatTimes(center + 4, 256);
-  const c2 = splatTimes(center + 8, 65536);
-  const s0 = splatTimes(scale, 1);
-  const s1 = splatTimes(scale + 4, 1 / 256);
-  const s2 = splatTimes(scale + 8, 1 / 65536);
-  const t0 = splatTimes(shift, 1);
-  const t1 = splatTimes(shift + 4, 1);
-  const t2 = splatTimes(shift + 8, 1);
+  const c0 = pixel.splatTimes(center, 1);
+  const c1 = pixel.splatTimes(center + 4, 256);
+  const c2 = pixel.splatTimes(center + 8, 65536);
+  const s0 = pixel.splatTimes(scale, 1);
+  const s1 = pixel.splatTimes(scale + 4, 1 / 256);
+  const s2 = pixel.splatTimes(scale + 8, 1 / 65536);
+  const t0 = pixel.splatTimes(shift, 1);
+  const t1 = pixel.splatTimes(shift + 4, 1);
+  const t2 = pixel.splatTimes(shift + 8, 1);
   let green = y + plane;
   let blue = green + plane;
   const fours = y + ((<usize>count & ~3) << 4);
   for (; y < fours; y += 64, green += 64, blue += 64, x += 4 * step) {
     // @ts-ignore: P has the methods
     let a = p.words(v.load(x));
-    v.store(y, affine(v.and(a, m0), c0, s0, t0));
-    v.store(green, affine(v.and(a, m1), c1, s1, t1));
-    v.store(blue, affine(v.and(a, m2), c2, s2, t2));
+    v.store(y, pixel.affine(v.and(a, m0), c0, s0, t0));
+    v.store(green, pixel.affine(v.and(a, m1), c1, s1, t1));
+    v.store(blue, pixel.affine(v.and(a, m2), c2, s2, t2));
     // @ts-ignore: P has the methods
     a = p.words(v.load(x + step));
-    v.store(y + 16, affine(v.and(a, m0), c0, s0, t0));
-    v.store(green + 16, affine(v.and(a, m1), c1, s1, t1));
-    v.store(blue + 16, affine(v.and(a, m2), c2, s2, t2));
+    v.store(y + 16, pixel.affine(v.and(a, m0), c0, s0, t0));
+    v.store(green + 16, pixel.affine(v.and(a, m1), c1, s1, t1));
+    v.store(blue + 16, pixel.affine(v.and(a, m2), c2, s2, t2));
     // @ts-ignore: P has the methods
     a = p.words(v.load(x + 2 * step));
-    v.store(y + 32, affine(v.and(a, m0), c0, s0, t0));
-    v.store(green + 32, affine(v.and(a, m1), c1, s1, t1));
-    v.store(blue + 32, affine(v.and(a, m2), c2, s2, t2));
+    v.store(y + 32, pixel.affine(v.and(a, m0), c0, s0, t0));
+    v.store(green + 32, pixel.affine(v.and(a, m1), c1, s1, t1));
+    v.store(blue + 32, pixel.affine(v.and(a, m2), c2, s2, t2));
     // @ts-ignore: P has the methods
     a = p.words(v.load(x + 3 * step));
-    v.store(y + 48, affine(v.and(a, m0), c0, s0, t0));
-    v.store(green + 48, affine(v.and(a, m1), c1, s1, t1));
-    v.store(blue + 48, affine(v.and(a, m2), c2, s2, t2));
+    v.store(y + 48, pixel.affine(v.and(a, m0), c0, s0, t0));
+    v.store(green + 48, pixel.affine(v.and(a, m1), c1, s1, t1));
+    v.store(blue + 48, pixel.affine(v.and(a, m2), c2, s2, t2));
   }
   const ones = y + ((<usize>count & 3) << 4);
   for (; y < ones; y += 16, green += 16, blue += 16, x += step) {
     // @ts-ignore: P has the methods
     const a = p.words(v.load(x));
-    v.store(y, affine(v.and(a, m0), c0, s0, t0));
-    v.store(green, affine(v.and(a, m1), c1, s1, t1));
-    v.store(blue, affine(v.and(a, m2), c2, s2, t2));
+    v.store(y, pixel.affine(v.and(a, m0), c0, s0, t0));
+    v.store(green, pixel.affine(v.and(a, m1), c1, s1, t1));
+    v.store(blue, pixel.affine(v.and(a, m2), c2, s2, t2));
   }
 }
 
@@ -168,52 +210,42 @@ function spreadTriples<P>(y: usize, x: usize, count: i32, center: usize, scale: 
   for (; y < fours; y += 192, x += 4 * step) {
     let a = v.load(x);
     // @ts-ignore: P has the methods
-    v.store(y, affine(p.first(a), c0, s0, t0));
+    v.store(y, pixel.affine(p.first(a), c0, s0, t0));
     // @ts-ignore: P has the methods
-    v.store(y + 16, affine(p.second(a), c1, s1, t1));
+    v.store(y + 16, pixel.affine(p.second(a), c1, s1, t1));
     // @ts-ignore: P has the methods
-    v.store(y + 32, affine(p.third(a), c2, s2, t2));
+    v.store(y + 32, pixel.affine(p.third(a), c2, s2, t2));
     a = v.load(x + step);
     // @ts-ignore: P has the methods
-    v.store(y + 48, affine(p.first(a), c0, s0, t0));
+    v.store(y + 48, pixel.affine(p.first(a), c0, s0, t0));
     // @ts-ignore: P has the methods
-    v.store(y + 64, affine(p.second(a), c1, s1, t1));
+    v.store(y + 64, pixel.affine(p.second(a), c1, s1, t1));
     // @ts-ignore: P has the methods
-    v.store(y + 80, affine(p.third(a), c2, s2, t2));
+    v.store(y + 80, pixel.affine(p.third(a), c2, s2, t2));
     a = v.load(x + 2 * step);
     // @ts-ignore: P has the methods
-    v.store(y + 96, affine(p.first(a), c0, s0, t0));
+    v.store(y + 96, pixel.affine(p.first(a), c0, s0, t0));
     // @ts-ignore: P has the methods
-    v.store(y + 112, affine(p.second(a), c1, s1, t1));
+    v.store(y + 112, pixel.affine(p.second(a), c1, s1, t1));
     // @ts-ignore: P has the methods
-    v.store(y + 128, affine(p.third(a), c2, s2, t2));
+    v.store(y + 128, pixel.affine(p.third(a), c2, s2, t2));
     a = v.load(x + 3 * step);
     // @ts-ignore: P has the methods
-    v.store(y + 144, affine(p.first(a), c0, s0, t0));
+    v.store(y + 144, pixel.affine(p.first(a), c0, s0, t0));
     // @ts-ignore: P has the methods
-    v.store(y + 160, affine(p.second(a), c1, s1, t1));
+    v.store(y + 160, pixel.affine(p.second(a), c1, s1, t1));
     // @ts-ignore: P has the methods
-    v.store(y + 176, affine(p.third(a), c2, s2, t2));
+    v.store(y + 176, pixel.affine(p.third(a), c2, s2, t2));
   }
   const ones = y + <usize>(count & 3) * 48;
   for (; y < ones; y += 48, x += step) {
     const a = v.load(x);
     // @ts-ignore: P has the methods
-    v.store(y, affine(p.first(a), c0, s0, t0));
+    v.store(y, pixel.affine(p.first(a), c0, s0, t0));
     // @ts-ignore: P has the methods
-    v.store(y + 16, affine(p.second(a), c1, s1, t1));
+    v.store(y + 16, pixel.affine(p.second(a), c1, s1, t1));
     // @ts-ignore: P has the methods
-    v.store(y + 32, affine(p.third(a), c2, s2, t2));
-  }
-}
-
-/** The three channels of the pixel at x. */
-@inline
-function spreadPixel(y: usize, apart: usize, x: usize, center: usize, scale: usize, shift: usize): void {
-  for (let c: usize = 0; c < 3; c++) {
-    const at = c << 2;
-    const d = <f32>load<u8>(x + c) - load<f32>(center + at);
-    store<f32>(y + c * apart, d * load<f32>(scale + at) + load<f32>(shift + at));
+    v.store(y + 32, pixel.affine(p.third(a), c2, s2, t2));
   }
 }
 
@@ -232,7 +264,7 @@ export function pixelsToPlanes(
   if (channels == 4) spreadPlanes<Of4>(y, apart, x, n >> 2, center, scale, shift);
   else spreadPlanes<Of3>(y, apart, x, n >> 2, center, scale, shift);
   for (let i = n & ~3; i < n; i++) {
-    spreadPixel(y + ((<usize>i) << 2), apart, x + <usize>(i * channels), center, scale, shift);
+    pixel.spreadPixel(y + ((<usize>i) << 2), apart, x + <usize>(i * channels), center, scale, shift);
   }
 }
 
@@ -249,26 +281,7 @@ export function pixelsToTriples(
   if (channels == 4) spreadTriples<Of4>(y, x, n >> 2, center, scale, shift);
   else spreadTriples<Of3>(y, x, n >> 2, center, scale, shift);
   for (let i = n & ~3; i < n; i++) {
-    spreadPixel(y + <usize>i * 12, 4, x + <usize>(i * channels), center, scale, shift);
-  }
-}
-
-/** 2²³ has a last place of 1: the sum's low byte is the number, rounded. */
-@inline
-function roundToByte(y: v128, scale: v128, shift: v128): v128 {
-  const within = v.min<f32>(v.maxPassingNaN<f32>(v.zero(), v.mulAdd<f32>(y, scale, shift)), v.splat<f32>(255));
-  return v.add<f32>(within, v.splat<f32>(8388608));
-}
-
-/** Stores the first n of four pixels r g b 255: all four bytes of each, or three. */
-@inline
-function storePixels(at: usize, pixels: v128, channels: i32, n: i32): void {
-  if (channels == 4) {
-    if (n == 4) v.store(at, pixels);
-    else v.storeHead<f32>(at, pixels, n);
-  } else {
-    const packed = v.pickBytes(pixels, i8x16(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1));
-    v.storeBytes(at, packed, 3 * n);
+    pixel.spreadPixel(y + <usize>i * 12, 4, x + <usize>(i * channels), center, scale, shift);
   }
 }
 
@@ -290,35 +303,27 @@ export function planesToPixels(
   const t1 = v.loadSplat<f32>(shift + 4);
   const t2 = v.loadSplat<f32>(shift + 8);
   for (let done = 0; done < n; done += 4) {
-    const red = v.or(roundToByte(v.load(y), s0, t0), v.splat32(0xff000000));
-    const green = v.shiftLeft32(roundToByte(v.load(y + apart), s1, t1), 8);
-    const blue = v.shiftLeft32(roundToByte(v.load(y + apart + apart), s2, t2), 16);
-    storePixels(out, v.or(red, v.or(green, blue)), channels, n - done < 4 ? n - done : 4);
+    const red = v.or(pixel.roundToByte(v.load(y), s0, t0), v.splat32(0xff000000));
+    const green = v.shiftLeft32(pixel.roundToByte(v.load(y + apart), s1, t1), 8);
+    const blue = v.shiftLeft32(pixel.roundToByte(v.load(y + apart + apart), s2, t2), 16);
+    pixel.storePixels(out, v.or(red, v.or(green, blue)), channels, n - done < 4 ? n - done : 4);
     y += 16;
-    out += <usize>channels << 2;
+    out += (<usize>channels) << 2;
   }
-}
-
-/** The third'th vector of four triples as whole numbers. Beyond `floats` nothing is read. */
-@inline
-function roundTriples(y: usize, third: i32, floats: i32, scale: usize, shift: usize): v128 {
-  if (floats <= 4 * third) return v.zero();
-  const at = (<usize>third) << 4;
-  return v.and(roundToByte(v.load(y + at), v.load(scale + at), v.load(shift + at)), v.splat32(255));
 }
 
 /** Triples [n, 3] to pixels [n, channels], the fourth channel 255. */
 export function triplesToPixels(out: usize, y: usize, n: i32, channels: i32, scale: usize, shift: usize): void {
   for (let done = 0; done < n; done += 4) {
     const size = n - done < 4 ? n - done : 4;
-    const a = roundTriples(y, 0, 3 * size, scale, shift);
-    const b = roundTriples(y, 1, 3 * size, scale, shift);
-    const c = roundTriples(y, 2, 3 * size, scale, shift);
+    const a = pixel.roundTriples(y, 0, 3 * size, scale, shift);
+    const b = pixel.roundTriples(y, 1, 3 * size, scale, shift);
+    const c = pixel.roundTriples(y, 2, 3 * size, scale, shift);
     const bytes = v.narrow32(a, b, c, v.zero());
     const apart = v.pickBytes(bytes, i8x16(0, 1, 2, -1, 3, 4, 5, -1, 6, 7, 8, -1, 9, 10, 11, -1));
-    storePixels(out, v.or(apart, v.splat32(0xff000000)), channels, size);
+    pixel.storePixels(out, v.or(apart, v.splat32(0xff000000)), channels, size);
     y += 48;
-    out += <usize>channels << 2;
+    out += (<usize>channels) << 2;
   }
 }
 
@@ -360,7 +365,7 @@ export function blendPixels(
 /** Fours of f32 [n, 4] to three planes of n, the fourth of each left out. */
 export function foursToPlanes(y: usize, plane: i32, x: usize, n: i32): void {
   const apart = (<usize>plane) << 2;
-  const end = y + (<usize>(n & ~3) << 2);
+  const end = y + ((<usize>(n & ~3)) << 2);
   for (; y < end; y += 16, x += 64) {
     const a = v.load(x);
     const b = v.load(x + 16);

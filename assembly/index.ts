@@ -12,6 +12,7 @@ export {
 } from "./affine";
 export {
   asymmetry_f64,
+  normalizeRows_f64,
   orientRows_f64,
   orthogonalizeRows_f64,
   rankOneValues_f64,
@@ -32,6 +33,12 @@ export {
   rowNorm2_f64,
   rowSign_f32,
   rowSign_f64,
+  rowUnit1_f32,
+  rowUnit1_f64,
+  rowUnit2_f32,
+  rowUnit2_f64,
+  rowUnitMax_f32,
+  rowUnitMax_f64,
 } from "./extrema";
 export {
   rowNormalize_f32,

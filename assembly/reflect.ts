@@ -50,7 +50,7 @@ export function dot(a: usize, b: usize, n: i32): f64 {
   let s1 = v.zero();
   let s2 = v.zero();
   let s3 = v.zero();
-  const end = a + (<usize>(n & ~7) << 3);
+  const end = a + ((<usize>(n & ~7)) << 3);
   for (; a < end; a += 64, b += 64) {
     s0 = v.mulAdd<f64>(v.load(a), v.load(b), s0);
     s1 = v.mulAdd<f64>(v.load(a + 16), v.load(b + 16), s1);
@@ -63,7 +63,7 @@ export function dot(a: usize, b: usize, n: i32): f64 {
 }
 
 /** out[r] = m[r]·x. */
-function rowDots(out: usize, m: usize, x: usize, rows: i32, n: i32, bytes: usize): void {
+export function rowDots(out: usize, m: usize, x: usize, rows: i32, n: i32, bytes: usize): void {
   let r = 0;
   for (; r + 4 <= rows; r += 4) dots4(out + ((<usize>r) << 3), m + <usize>r * bytes, bytes, x, n);
   for (; r < rows; r++) store<f64>(out + ((<usize>r) << 3), dot(m + <usize>r * bytes, x, n));
@@ -95,7 +95,7 @@ export function combine(y: usize, x: usize, k: f64, c: f64, n: i32): void {
 }
 
 /** y += Σ c[r]·m[r]. */
-function addRows(y: usize, m: usize, c: usize, rows: i32, n: i32, bytes: usize): void {
+export function addRows(y: usize, m: usize, c: usize, rows: i32, n: i32, bytes: usize): void {
   let r = 0;
   for (; r + 4 <= rows; r += 4) addRows4(y, m + <usize>r * bytes, bytes, c + ((<usize>r) << 3), n);
   for (; r < rows; r++) combine(y, m + <usize>r * bytes, 1, load<f64>(c + ((<usize>r) << 3)), n);

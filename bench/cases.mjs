@@ -42,6 +42,7 @@ const table = [
   ["group norm backward", "groupNormBackward", [IMAGES], TENSOR, { numGroups: 32 }],
   ["instance norm", "instanceNorm", [IMAGES], TENSOR],
   ["instance norm backward", "instanceNormBackward", [IMAGES], TENSOR],
+  ["standard scaler, fit and transform", "standardScaler", [[100000, 16]], BOTH],
   ["matmul", "matmul", [[256, 256]], BOTH],
   ["matmul", "matmul", [[1024, 1024]], TENSOR],
   ["matmul", "matmul", [[1024, 1024]], ["heap"], SLOW],

@@ -24,6 +24,7 @@ import {
   layerNormForward,
   matmul,
   rmsNorm,
+  StandardScaler,
 } from "../dist/index.js";
 import { elements, normInputs, random } from "./data.mjs";
 
@@ -136,6 +137,16 @@ export const operations = {
     view: groupView,
     inputs: withGradient(channelInputs),
     ours: backward(instanceNormForward, instanceNormBackward, noOptions),
+    passes: 3,
+  },
+  /** Statistics of the columns of rows of samples, and the same rows scaled by them. */
+  standardScaler: {
+    view: channelView,
+    inputs: ({ shape }) => ({ x: random(shape, { mean: 0.5, seed: 9 }) }),
+    ours: ({ x }) => {
+      const scaler = new StandardScaler();
+      return (out) => ({ y: scaler.fitTransform(x, { out }) });
+    },
     passes: 3,
   },
   /** Square matrices; with transposeA or transposeB that operand is stored transposed. */

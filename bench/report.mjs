@@ -58,8 +58,8 @@ export function writeReport({ machine, results, curves }) {
 <p>${escaped(machine)}, ${new Date().toISOString().slice(0, 10)}. A bar is how many times as long a peer takes as evenkeel:
 to the right of the line evenkeel is faster. It is the median of the ratios of paired, interleaved blocks; the thin mark is
 their quartiles. Scale: logarithmic, 0.1× to 1000×. Grey: evenkeel against itself, and what the machine can do at all.</p>
-<div id="sweeps"></div>
 <main>${results.map(section).join("\n")}</main>
+<div id="sweeps"></div>
 <script>${readFileSync(path.join(uplot, "uPlot.iife.min.js"), "utf8")}</script>
 <script>const sweeps = ${sweeps};
 ${asset("report.js")}</script>

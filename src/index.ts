@@ -7,6 +7,7 @@ export type { RunningConfig, RunningStatistics } from "./core/running.js";
 export { LinearTensor, type Tensor, type TensorLike, tensor, type VectorLike } from "./core/tensor.js";
 export type { AdaINConfig, AdaINGradients, AdaINOptions, AdaINSaved } from "./layers/ada-in.js";
 export { AdaIN, adaIN, adaINBackward, adaINForward } from "./layers/ada-in.js";
+export { type AdaptNetworkOptions, type AdaptOptions, adaptBatchNorm } from "./layers/adapt-batch-norm.js";
 export type {
   BatchInstanceNormGradients,
   BatchInstanceNormOptions,
@@ -36,6 +37,10 @@ export type {
   RenormStatistics,
 } from "./layers/batch-renorm.js";
 export { BatchRenorm, batchRenorm, batchRenormBackward, batchRenormForward } from "./layers/batch-renorm.js";
+export type { CosineConvConfig, CosineConvOptions, CosineConvSaved } from "./layers/cosine-conv.js";
+export { CosineConv, cosineConv, cosineConvBackward, cosineConvForward } from "./layers/cosine-conv.js";
+export type { CosineConfig, CosineGradients, CosineOptions, CosineSaved } from "./layers/cosine-linear.js";
+export { CosineLinear, cosineLinear, cosineLinearBackward, cosineLinearForward } from "./layers/cosine-linear.js";
 export type {
   DecorrelatedBatchNormConfig,
   DecorrelatedBatchNormOptions,
@@ -199,6 +204,7 @@ export type { BoundedBatchNormOptions } from "./weights/bounded-batch-norm.js";
 export { boundedBatchNorm } from "./weights/bounded-batch-norm.js";
 export type { FoldableNorm, FoldOptions, LinearMap } from "./weights/fold-batch-norm.js";
 export { foldBatchNorm } from "./weights/fold-batch-norm.js";
+export { type LecunNormalOptions, lecunNormal } from "./weights/lecun-normal.js";
 export type {
   SpectralNormConfig,
   SpectralNormOptions,

@@ -11,6 +11,8 @@ const colors = [
   "#d0603a",
   "#6b7684",
 ];
+const contestants = [...new Set(sweeps.flatMap(({ names }) => names))];
+const colorOf = (name) => colors[contestants.indexOf(name) % colors.length];
 const ink = getComputedStyle(document.body).color;
 const axis = { stroke: ink, grid: { stroke: "#8884", width: 1 }, ticks: { stroke: "#8884" } };
 const short = (value) => (value >= 1e6 ? `${value / 1e6}M` : value >= 1e3 ? `${value / 1e3}k` : `${value}`);
@@ -30,7 +32,7 @@ for (const { title, names, data } of sweeps) {
       { label: "elements" },
       ...names.map((label, i) => ({
         label,
-        stroke: colors[i % colors.length],
+        stroke: colorOf(label),
         width: i === 0 ? 3 : 1.5,
         dash: label === "memory.copy" ? [6, 4] : undefined,
         value: (_, value) => (value === null ? "-" : `${value.toPrecision(3)} µs`),

@@ -38,7 +38,7 @@ export async function openPeers(say) {
     peers.push(...python.peers);
     close = python.close;
   } catch (error) {
-    say(`Skipped: PyTorch and numpy: ${reason(error)}`);
+    say(`Skipped: PyTorch, scikit-learn and numpy: ${reason(error)}`);
   }
   return { peers, close };
 }

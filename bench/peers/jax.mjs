@@ -50,6 +50,14 @@ function batchNormInference({ view, shape }) {
   return { takes: ["x", "weight", "bias", "runningMean", "runningVar"], gives: ["y"], f: jit(f) };
 }
 
+function standardScaler() {
+  const f = (x) => {
+    const centered = x.ref.sub(np.mean(x, 0));
+    return centered.ref.div(np.sqrt(np.mean(centered.ref.mul(centered), 0)));
+  };
+  return { takes: ["x"], gives: ["y"], f: jit(f) };
+}
+
 function matmul({ options: { transposeA, transposeB } }) {
   const f = (a, b) => np.matmul(transposeA ? a.transpose() : a, transposeB ? b.transpose() : b);
   return { takes: ["a", "b"], gives: ["y"], f: jit(f) };
@@ -68,6 +76,7 @@ export const operations = {
   groupNormBackward: backward,
   instanceNorm: forward,
   instanceNormBackward: backward,
+  standardScaler,
   matmul,
 };
 

@@ -24,12 +24,18 @@ function batchNorm({ x, weight, bias }, { shape }) {
   return y.divRowVector(deviation).mulRowVector(weight).addRowVector(bias);
 }
 
+/** Its own centering and scaling, with the biased deviation. */
+function standardScaler({ x }) {
+  const y = x.clone().center("column");
+  return y.scale("column", { scale: y.standardDeviation("column", { unbiased: false }) });
+}
+
 function matmul({ a, b }, { shape, options: { transposeA, transposeB } }) {
   if (shape[0] > 512) throw new Error("takes seconds for a product of this size");
   return (transposeA ? a.transpose() : a).mmul(transposeB ? b.transpose() : b);
 }
 
-export const operations = { layerNorm, batchNorm, matmul };
+export const operations = { layerNorm, batchNorm, standardScaler, matmul };
 
 const upload = ({ data, shape }) => (shape.length === 1 ? [...data] : Matrix.from1DArray(...shape, data));
 

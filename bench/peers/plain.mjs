@@ -187,6 +187,18 @@ function groupNormBackward({ x, dy, weight }, dx, problem) {
   return { dx, dweight, dbias };
 }
 
+function standardScaler({ x }, y, { shape: [rows, c] }) {
+  const mean = new Float64Array(c);
+  const squares = new Float64Array(c);
+  for (let row = 0; row < rows; row++) for (let j = 0; j < c; j++) mean[j] += x[row * c + j] / rows;
+  for (let row = 0; row < rows; row++) for (let j = 0; j < c; j++) squares[j] += (x[row * c + j] - mean[j]) ** 2;
+  const scale = squares.map((sum) => 1 / Math.sqrt(sum / rows));
+  for (let row = 0; row < rows; row++) {
+    for (let j = 0; j < c; j++) y[row * c + j] = (x[row * c + j] - mean[j]) * scale[j];
+  }
+  return { y };
+}
+
 /** The order i, p, j, which reads rows of b, is what a careful author writes; a transposed b is read as rows of its own. */
 function matmul({ a, b }, y, { shape: [n], options: { transposeA, transposeB } }) {
   if (transposeB) {
@@ -220,6 +232,7 @@ export const operations = {
   groupNormBackward,
   instanceNorm: groupNorm,
   instanceNormBackward: groupNormBackward,
+  standardScaler,
   matmul,
 };
 

@@ -1,4 +1,4 @@
-"""PyTorch, numpy and scikit-learn as contestants, in one process on one thread.
+"""PyTorch, scikit-learn and numpy as contestants, in one process on one thread.
 
 Reads a JSON object a line, answers with one. {"prepare", "peer", "operation", ...} sets up a call and writes its results to
 files; {"peer", "block": n} makes n calls and answers with the seconds a call took.
@@ -139,6 +139,9 @@ def numpy_operations():
         y = x.reshape(view["shape"]) * scale.reshape(view["parameters"]) + shift.reshape(view["parameters"])
         return y.reshape(x.shape)
 
+    def standard_scaler(_, x):
+        return (x - x.mean(0)) / x.std(0)
+
     def matmul(p, a, b):
         options = p["options"]
         return (a.T if options.get("transposeA") else a) @ (b.T if options.get("transposeB") else b)
@@ -159,9 +162,24 @@ def numpy_operations():
         "batchNorm": normalize,
         "groupNorm": normalize,
         "instanceNorm": normalize,
+        "standardScaler": standard_scaler,
         "matmul": matmul,
     }
     return {key: prepared(f) for key, f in formulas.items()}
+
+
+def sklearn_operations():
+    from sklearn.preprocessing import StandardScaler
+
+    def standard_scaler(p):
+        scaler = StandardScaler()
+
+        def call():
+            return scaler.fit_transform(p["inputs"]["x"])
+
+        return call, lambda: {"y": call()}
+
+    return {"standardScaler": standard_scaler}
 
 
 def available(makers):
@@ -202,7 +220,8 @@ def block(call, count, state):
 
 
 def main():
-    operations, missing = available({"PyTorch": torch_operations, "numpy": numpy_operations})
+    makers = {"PyTorch": torch_operations, "scikit-learn": sklearn_operations, "numpy": numpy_operations}
+    operations, missing = available(makers)
     print(json.dumps({"peers": list(operations), "missing": missing}), flush=True)
     calls = {}
     for line in sys.stdin:

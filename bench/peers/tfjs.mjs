@@ -37,6 +37,11 @@ function step({ x, weight, bias, dy }, { view }) {
   return { dx, dweight, dbias };
 }
 
+function standardScaler({ x }) {
+  const centered = tf.sub(x, tf.mean(x, 0));
+  return { y: tf.mul(centered, tf.rsqrt(tf.mean(tf.square(centered), 0))) };
+}
+
 export const operations = {
   layerNorm: forward,
   layerNormStep: step,
@@ -46,6 +51,7 @@ export const operations = {
   batchNormStep: step,
   groupNorm: forward,
   instanceNorm: forward,
+  standardScaler,
   matmul: ({ a, b }, { options: { transposeA, transposeB } }) => ({ y: tf.matMul(a, b, transposeA, transposeB) }),
 };
 

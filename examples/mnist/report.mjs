@@ -1,4 +1,4 @@
-/** The report: one HTML page with the curves, drawn by uPlot, whose script and style are inlined: it needs no network. */
+/** The report: one HTML page with the curves, drawn by uPlot, whose script and style are inlined. */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { BATCH, SIZES } from "./train.mjs";
@@ -166,8 +166,10 @@ export function reportPage({ withNorm, without, plan, standardization }) {
     percentileChart("inputs-without", without, "--without", range),
     percentileChart("inputs-with", withNorm, "--with", range),
   ];
-  const reaches = (evaluations, share) => evaluations.find(({ accuracy }) => accuracy >= share)?.step;
-  const reached = (evaluations, share) => XX;
+  const reached = (evaluations, share) => {
+    const found = evaluations.find(({ accuracy }) => accuracy >= share);
+    return found ? count(found.step) : "not reached";
+  };
   const row = (name, cells) => `<tr><td>${[name, ...cells].join("</td><td>")}</td></tr>`;
   const summary = (name, evaluations) =>
     row(name, [...[0.5, 0.8, 0.9].map((share) => reached(evaluations, share)), percent(evaluations.at(-1).accuracy)]);
@@ -186,9 +188,9 @@ export function reportPage({ withNorm, without, plan, standardization }) {
 <span class="sizes">${SIZES.join("-")}</span> units, sigmoids, cross-entropy, stochastic gradient descent on batches of
 ${BATCH}. Both networks start from the same weights and see the same batches at the same learning rate,
 ${plan.learningRate}; one has batch norm before each sigmoid.</p>
-<p class="quiet">${count(plan.steps)} steps on ${count(plan.training)} digits, each moved by up to a pixel whenever it is
-drawn; accuracy on ${count(plan.heldOut)} others; seed ${plan.seed}. (The paper trains on 60,000 digits for 50,000 steps;
-both its curves end higher.)</p>
+<p class="quiet">${count(plan.steps)} steps on ${count(plan.training)} digits, each moved by up to a pixel whenever it
+is drawn; accuracy on ${count(plan.heldOut)} others; seed ${plan.seed}. (The paper trains on 60,000 digits for 50,000
+steps; both its curves end higher.)</p>
 <table>
 <tr><th></th><th>50 % at step</th><th>80 % at step</th><th>90 % at step</th><th>at the end</th></tr>
 ${summary("with batch norm", withNorm)}

@@ -3,8 +3,8 @@ import { closeSync, createReadStream, createWriteStream, fstatSync, openSync, re
 import os from "node:os";
 import path from "node:path";
 import { pipeline } from "node:stream/promises";
+import { TemporaryFile } from "./cleanup.js";
 import { DataError, explain } from "./errors.js";
-import { remove, track } from "./temporary.js";
 
 /** Bytes read at a time: large enough for the parsers, small enough for the memory. */
 const CHUNK_BYTES = 1 << 20;
@@ -44,7 +44,7 @@ export class Input {
   readonly #stream: NodeJS.ReadableStream;
   readonly #iterator: AsyncIterator<Buffer>;
   readonly #path: string | undefined;
-  #spooled: string | undefined;
+  #spooled: TemporaryFile | undefined;
 
   private constructor(name: string, stream: NodeJS.ReadableStream, size: number | undefined, file: string | undefined) {
     this.name = name;
@@ -96,16 +96,17 @@ export class Input {
   async file(): Promise<string> {
     if (this.#path !== undefined) return this.#path;
     if (this.#spooled === undefined) {
-      this.#spooled = path.join(os.tmpdir(), `evenkeel-${process.pid}-input.tmp`);
-      track(this.#spooled);
-      await pipeline(this.chunks(), createWriteStream(this.#spooled, { flags: "wx", mode: 0o600 }));
+      const file = path.join(os.tmpdir(), `evenkeel-${process.pid}-input.tmp`);
+      const copy = createWriteStream(file, { flags: "wx", mode: 0o600 });
+      this.#spooled = new TemporaryFile(file);
+      await pipeline(this.chunks(), copy);
     }
-    return this.#spooled;
+    return this.#spooled.path;
   }
 
   close(): void {
     if ("destroy" in this.#stream) (this.#stream as unknown as { destroy(): void }).destroy();
-    if (this.#spooled !== undefined) remove(this.#spooled);
+    this.#spooled?.remove();
   }
 
   async #next(): Promise<Buffer | undefined> {

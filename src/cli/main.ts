@@ -1,5 +1,6 @@
 /** The `evenkeel` command: what can be typed, and what exit code a failure gives. */
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { cleanUpAtEnd } from "./cleanup.js";
 import { type FitOptions, runFit } from "./commands/fit.js";
 import { type InspectOptions, runInspect } from "./commands/inspect.js";
 import { runMerge } from "./commands/merge.js";
@@ -7,7 +8,6 @@ import { runTransform, type TransformOptions } from "./commands/transform.js";
 import { DataError, UsageError } from "./errors.js";
 import { parseDelimiter } from "./formats/csv.js";
 import { methods } from "./methods.js";
-import { cleanUpAtExit } from "./temporary.js";
 
 const INTRODUCTION = `Normalizes tables of numbers: CSV, NPY (NumPy) and Parquet files of any size.
 
@@ -219,7 +219,7 @@ function report(error: unknown): number {
   return error instanceof UsageError ? 2 : 1;
 }
 
-cleanUpAtExit();
+cleanUpAtEnd();
 // Writing reports its errors itself.
 process.stdout.on("error", () => {});
 makeProgram()

@@ -17,8 +17,8 @@ import {
 import os from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
+import { TemporaryFile } from "./cleanup.js";
 import { DataError, explain, UsageError } from "./errors.js";
-import { forget, remove, track } from "./temporary.js";
 
 const writeFd = promisify(writeCallback);
 
@@ -65,18 +65,19 @@ async function writeAll(name: string, fd: number, bytes: Uint8Array): Promise<vo
 class FileOutput implements Output {
   readonly canPatch = true;
   readonly #target: string;
-  readonly #temporary: string;
+  readonly #temporary: TemporaryFile;
   readonly #fd: number;
   #open = true;
+  #isDone = false;
 
   constructor(target: string) {
     const exists = existsSync(target);
     // Through a symbolic link, so that the link stays and its target is replaced.
     this.#target = exists ? realpathSync(target) : path.resolve(target);
     const { dir, base } = path.parse(this.#target);
-    this.#temporary = path.join(dir, `.${base}.evenkeel-${process.pid}.tmp`);
-    this.#fd = openSync(this.#temporary, "w", exists ? statSync(this.#target).mode & 0o777 : 0o666);
-    track(this.#temporary);
+    const temporary = path.join(dir, `.${base}.evenkeel-${process.pid}.tmp`);
+    this.#fd = openSync(temporary, "w", exists ? statSync(this.#target).mode & 0o777 : 0o666);
+    this.#temporary = new TemporaryFile(temporary);
   }
 
   write(bytes: Uint8Array): Promise<void> {
@@ -91,16 +92,19 @@ class FileOutput implements Output {
     try {
       fsyncSync(this.#fd);
       this.#close();
-      renameSync(this.#temporary, this.#target);
+      renameSync(this.#temporary.path, this.#target);
     } catch (error) {
       throw new DataError(`${this.#target}: cannot be written: ${explain(error)}`);
     }
-    forget(this.#temporary);
+    this.#temporary.keep();
+    this.#isDone = true;
   }
 
   discard(): void {
+    if (this.#isDone) return;
+    this.#isDone = true;
     this.#close();
-    remove(this.#temporary);
+    this.#temporary.remove();
   }
 
   #close(): void {
@@ -140,15 +144,17 @@ class Device implements Output {
 /** Standard output, by way of a temporary file. */
 class SpooledOutput implements Output {
   readonly canPatch = true;
-  readonly #file = path.join(os.tmpdir(), `evenkeel-${process.pid}-output.tmp`);
-  readonly #fd = openSync(this.#file, "wx+", 0o600);
+  readonly #fd: number;
+  readonly #file: TemporaryFile;
 
   constructor() {
-    track(this.#file);
+    const file = path.join(os.tmpdir(), `evenkeel-${process.pid}-output.tmp`);
+    this.#fd = openSync(file, "wx+", 0o600);
+    this.#file = new TemporaryFile(file);
   }
 
   write(bytes: Uint8Array): Promise<void> {
-    return writeAll(this.#file, this.#fd, bytes);
+    return writeAll(this.#file.path, this.#fd, bytes);
   }
 
   patch(bytes: Uint8Array, position: number): void {
@@ -157,12 +163,12 @@ class SpooledOutput implements Output {
 
   async commit(): Promise<void> {
     const output = new StandardOutput();
-    const stream = createReadStream(this.#file, { fd: this.#fd, start: 0, autoClose: false });
+    const stream = createReadStream(this.#file.path, { fd: this.#fd, start: 0, autoClose: false });
     for await (const bytes of stream) await output.write(bytes);
   }
 
   discard(): void {
-    remove(this.#file);
+    this.#file.remove();
   }
 }
 

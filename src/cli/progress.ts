@@ -1,11 +1,15 @@
 /** Shows on a terminal how far a run has come. Elsewhere nothing is shown. */
 import { Presets, SingleBar } from "cli-progress";
+import { atEnd, notAtEnd } from "./cleanup.js";
 import type { Source } from "./formats/format.js";
 
 export class Progress {
   readonly #bar: SingleBar | undefined;
   readonly #source: Source;
   readonly #hasEnd: boolean;
+
+  /** Also where the run is broken off: the bar hides the cursor. */
+  readonly #stop = () => this.#bar?.stop();
 
   constructor(source: Source, task: string) {
     this.#source = source;
@@ -20,10 +24,12 @@ export class Progress {
         clearOnComplete: true,
         barsize: 30,
         fps: 10,
+        gracefulExit: false,
       },
       Presets.shades_classic,
     );
     this.#bar.start(1, 0, { rows: 0 });
+    atEnd(this.#stop);
   }
 
   update(rows: number): void {
@@ -32,6 +38,7 @@ export class Progress {
 
   /** Takes the bar away. */
   stop(): void {
-    this.#bar?.stop();
+    notAtEnd(this.#stop);
+    this.#stop();
   }
 }

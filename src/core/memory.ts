@@ -15,7 +15,10 @@ export type TypedKernels = {
 };
 
 const PAGE = 65536;
-/** Scratch that is always there; a call that needs more takes it from the free list for its duration. */
+/**
+ * Scratch that is always there; a call that needs more takes it from the free list for its duration. The module starts
+ * with pages enough for it: growth detaches the old buffer, and V8 then runs all typed-array code of the thread slower.
+ */
 const ARENA_BYTES = 1 << 20;
 /** Every block ends with room for a vector load that starts at its last element. */
 const SLACK = 16;

@@ -27,15 +27,20 @@ function merge(method: string, layer: RunningLayer, into: Moments, x: TensorLike
   for (let c = 0; c < count.length; c++) mergeInto(into, c, count[c], mean[c], m2[c]);
 }
 
-/** Replaces the running statistics by those of `moments`, or, with `moving`, moves them by one batch. */
+/** Moves the running statistics by a batch of these moments, with the layer's momentum, or replaces them. */
 function settle(method: string, layer: RunningLayer, moments: Moments, moving: boolean, batches: number): void {
   if (moments.count[0] < 2) {
-    fail(method, `${moving ? "a batch has" : "batches have"} ${moments.count[0]} value a channel; at least 2 are needed`);
+    fail(
+      method,
+      `${moving ? "a batch has" : "batches have"} ${moments.count[0]} value a channel; at least 2 are needed`,
+    );
   }
-  const { runningMean, runningVar, momentum, unbiasedRunningVar, numFeatures } = layer;
-  const numBatchesTracked = moving ? layer.numBatchesTracked : batches - 1;
-  const options = { runningMean, runningVar, unbiasedRunningVar, numBatchesTracked, momentum: moving ? momentum : 1 };
-  const running = new Running(method, options, numFeatures);
+  const { runningMean, runningVar, momentum, unbiasedRunningVar, numBatchesTracked, numFeatures } = layer;
+  const none = new Float64Array(numFeatures);
+  const from = moving
+    ? { runningMean, runningVar, momentum, numBatchesTracked }
+    : { runningMean: none, runningVar: none, momentum: 1, numBatchesTracked: batches - 1 };
+  const running = new Running(method, { ...from, unbiasedRunningVar }, numFeatures);
   running.see(moments);
   layer.keep(running.result);
 }
@@ -67,7 +72,8 @@ function adaptOne<Batch>(
   } finally {
     layer.observer = null;
   }
-  if (seen === 0) fail(method, `batches must hold at least one batch${run ? " that reaches every layer" : ""}, got none`);
+  if (seen === 0)
+    fail(method, `batches must hold at least one batch${run ? " that reaches every layer" : ""}, got none`);
   if (!moving) settle(method, layer, moments, false, seen);
 }
 

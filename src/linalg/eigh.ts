@@ -1,5 +1,5 @@
 import { fail, show } from "../core/errors.js";
-import { heap64, kernels, kernelsOf, scratch, scratchF64, withScratch } from "../core/memory.js";
+import { copyF64, heap64, kernels, kernelsOf, scratch, scratchF64, withScratch } from "../core/memory.js";
 import { elementsOf, type Operand, readTensor, type Tensor, type TensorLike } from "../core/tensor.js";
 import { solveTridiagonal } from "./tridiagonal.js";
 
@@ -39,54 +39,49 @@ export function eigh(matrix: TensorLike): Eigen {
     fail(method, `matrix must be square [n, n], got shape ${show(a.shape)}`);
   }
   return withScratch(() => {
-    const { values, rows, stride } = symmetricEigen(method, "matrix", a);
+    const stride = strideOf(n);
+    const rows = scratchF64(stride * stride);
+    const scale = copyScaled(method, "matrix", a, rows, stride);
+    if (kernels().asymmetry_f64(rows, n, stride) > ASYMMETRY[a.dtype]) failAsymmetric(method, "matrix", a);
+    const values = symmetricEigen(rows, n, stride).map((value) => value / scale);
     const out = scratch(8 * n * n);
     kernels().transpose_f64(out, rows, n, n, n, stride);
     return { values, vectors: { data: heap64().slice(out / 8, out / 8 + n * n), shape: [n, n] } };
   });
 }
 
-/** Eigenvalues, ascending, and eigenvectors in linear memory: [n, n], one a row, rows `stride` elements apart. */
-export interface EigenRows {
-  values: Float64Array;
-  rows: number;
-  stride: number;
+/** Elements from row to row: the kernels take a multiple of 4, and may touch one column more than there are. */
+export function strideOf(n: number): number {
+  return (n & ~3) + 4;
 }
 
-/** `eigh` within a `withScratch`. */
-export function symmetricEigen(method: string, name: string, a: Operand): EigenRows {
-  const [n] = a.shape;
-  // Kernels take a multiple of 4 and may touch one column more than there are.
-  const stride = (n & ~3) + 4;
-  const matrix = scratchF64(stride * stride);
-  const scale = copyScaled(method, name, a, matrix, stride);
-  if (kernels().asymmetry_f64(matrix, n, stride) > ASYMMETRY[a.dtype]) failAsymmetric(method, name, a);
-  const vectors = scratchF64(stride * stride);
-  const values = withScratch(() => {
+/**
+ * The eigenvalues, ascending, of a symmetric matrix in linear memory: [n, n], rows `stride` elements apart, room for
+ * `stride` rows, the largest element near 1, zero beyond n. Its lower triangle is read; its rows become the eigenvectors,
+ * of which the first of the elements of largest magnitude (to 1e-8) is positive.
+ */
+export function symmetricEigen(matrix: number, n: number, stride: number): Float64Array {
+  return withScratch(() => {
+    const k = kernels();
+    const z = scratchF64(stride * stride);
     const d = scratch(8 * n);
     const e = scratch(8 * n);
     const tau = scratch(8 * n);
-    const product = scratch(kernels().matmulScratchBytes());
-    const workspace = Math.max(
-      kernels().tridiagonalizeScratchBytes(stride),
-      kernels().applyReflectionsScratchBytes(n, stride),
-    );
-    const work = scratch(workspace);
-    kernels().tridiagonalize_f64(d, e, tau, matrix, n, stride, work, product);
-    const diagonal = heap64().slice(d / 8, d / 8 + n);
-    const beside = heap64().slice(e / 8, e / 8 + n - 1);
-    solveTridiagonal(diagonal, beside, vectors, stride);
-    kernels().applyReflections_f64(vectors, matrix, tau, n, n, stride, work, product);
-    return diagonal;
+    const product = scratch(k.matmulScratchBytes());
+    const work = scratch(Math.max(k.tridiagonalizeScratchBytes(stride), k.applyReflectionsScratchBytes(n, stride)));
+    k.tridiagonalize_f64(d, e, tau, matrix, n, stride, work, product);
+    const values = copyF64(d, n);
+    solveTridiagonal(values, copyF64(e, n - 1), z, stride);
+    k.applyReflections_f64(z, matrix, tau, n, n, stride, work, product);
+    k.orientRows_f64(z, n, n, stride);
+    const order = Array.from(values.keys()).sort((i, j) => values[i] - values[j] || i - j);
+    const heap = heap64();
+    for (const [i, from] of order.entries()) {
+      const at = z / 8 + from * stride;
+      heap.copyWithin(matrix / 8 + i * stride, at, at + n);
+    }
+    return Float64Array.from(order, (i) => values[i]);
   });
-  kernels().orientRows_f64(vectors, n, n, stride);
-  const order = Array.from(values.keys()).sort((i, j) => values[i] - values[j] || i - j);
-  const heap = heap64();
-  for (const [i, from] of order.entries()) {
-    const at = vectors / 8 + from * stride;
-    heap.copyWithin(matrix / 8 + i * stride, at, at + n);
-  }
-  return { values: Float64Array.from(order, (i) => values[i] / scale), rows: matrix, stride };
 }
 
 /**
@@ -95,20 +90,20 @@ export function symmetricEigen(method: string, name: string, a: Operand): EigenR
  */
 export function copyScaled(method: string, name: string, a: Operand, to: number, stride: number): number {
   const [rows, n] = a.shape;
-  const elements = elementsOf(a);
-  const heap = heap64();
-  for (let i = 0; i < rows; i++) heap.set(elements.subarray(i * n, (i + 1) * n), to / 8 + i * stride);
   return withScratch(() => {
     const result = scratch(24);
+    const elements = elementsOf(a);
+    const heap = heap64();
+    for (let i = 0; i < rows; i++) heap.set(elements.subarray(i * n, (i + 1) * n), to / 8 + i * stride);
     const k = kernelsOf("float64");
     k.rowMaxAbs(result, to, 1, rows * stride);
-    const largest = heap64()[result / 8];
+    const largest = heap[result / 8];
     if (!(largest < Infinity)) {
       const at = elements.findIndex((value) => !Number.isFinite(value));
       fail(method, `${name}[${Math.floor(at / n)}, ${at % n}] is ${elements[at]}; it must be finite`);
     }
     const scale = powerNear(largest);
-    heap64().set([0, scale, 0], result / 8);
+    heap.set([0, scale, 0], result / 8);
     if (scale !== 1) k.rowAffine(to, to, result, result + 8, result + 16, 1, rows * stride, 0, 1);
     return scale;
   });

@@ -1,7 +1,7 @@
 import { fail, show } from "../core/errors.js";
-import { heap64, kernels, scratch, scratchF64, withScratch } from "../core/memory.js";
-import { type Operand, readTensor, type Tensor, type TensorLike } from "../core/tensor.js";
-import { copyScaled, symmetricEigen } from "./eigh.js";
+import { copyF64, heap64, kernels, scratch, scratchF64, withScratch } from "../core/memory.js";
+import { readTensor, type Tensor, type TensorLike } from "../core/tensor.js";
+import { copyScaled, strideOf, symmetricEigen } from "./eigh.js";
 
 export interface SVD {
   /** Left singular vectors, [m, k]: column j belongs to s[j]. */
@@ -14,6 +14,9 @@ export interface SVD {
 
 /** Sweeps until the rows are orthogonal: two to six are usual. */
 const MOST_SWEEPS = 40;
+
+/** Eigenvectors of A·Aᵀ tell rows apart whose squares are at least this part of the largest; below, they are rounding. */
+const RESOLVED = 2 ** -40;
 
 /** Rows of a symmetric product that are worked out at a time; what lies above its diagonal is wasted. */
 const GRAM_ROWS = 64;
@@ -46,8 +49,8 @@ export function svd(matrix: TensorLike): SVD {
   return withScratch(() => {
     // The shorter side lies down as rows: a = left·diag(values)·right, or its transpose. Loops may touch one column more
     // than there are.
-    const stride = (length & ~3) + 4;
-    const side = (k & ~3) + 4;
+    const stride = strideOf(length);
+    const side = strideOf(k);
     const given = scratchF64(k * stride);
     let scale: number;
     if (isTall) {
@@ -57,19 +60,26 @@ export function svd(matrix: TensorLike): SVD {
     } else scale = copyScaled(method, "matrix", a, given, stride);
 
     const left = scratchF64(k * side);
-    const right = scratchF64(k * stride);
-    startOrthogonal(left, right, given, k, length, side, stride);
+    for (let i = 0; i < k; i++) heap64()[left / 8 + i * (side + 1)] = 1;
     const squares = scratch(8 * k);
     const tolerance = Math.sqrt(length) * 2 ** -52;
+    let first = 0;
     for (let sweep = 0; ; sweep++) {
-      if (kernels().orthogonalizeRows_f64(right, left, squares, k, length, k, stride, side, tolerance) === 0) break;
-      if (sweep === MOST_SWEEPS) fail(method, "the rotations did not converge; this is a defect, please report the matrix");
+      if (first < k) rotateByEigenvectors(given, left, first, k, length, stride, side);
+      if (kernels().orthogonalizeRows_f64(given, left, squares, k, length, k, stride, side, tolerance) === 0) break;
+      if (sweep === MOST_SWEEPS) {
+        fail(method, "the rotations did not converge; this is a defect, please report the matrix");
+      }
+      const largest = heap64()[squares / 8 + first];
+      do first++;
+      while (first < k && heap64()[squares / 8 + first] > RESOLVED * largest);
     }
-    const norms = normalizeRows(right, squares, k, length, stride);
+    kernels().normalizeRows_f64(given, squares, k, length, stride, scratch(8 * (2 * stride + k)));
+    const norms = copyF64(squares, k);
 
     const order = Array.from(norms.keys()).sort((i, j) => norms[j] - norms[i] || i - j);
     const s = Float64Array.from(order, (i) => norms[i] / scale);
-    const [asRows, asColumns] = isTall ? [left, right] : [right, left];
+    const [asRows, asColumns] = isTall ? [left, given] : [given, left];
     const [rowStride, columnStride] = isTall ? [side, stride] : [stride, side];
     const vt = new Float64Array(k * n);
     for (const [i, from] of order.entries()) {
@@ -91,40 +101,46 @@ export function svd(matrix: TensorLike): SVD {
   });
 }
 
-/** left: the eigenvectors of given·givenᵀ, the largest first, one a row; right: left·given. Both are cleared before. */
-function startOrthogonal(
-  left: number,
+/**
+ * Multiplies the rows of `right` [k, length] and `left` [k, k] from `first` on by the eigenvectors of right·rightᵀ there,
+ * the largest first.
+ */
+function rotateByEigenvectors(
   right: number,
-  given: number,
+  left: number,
+  first: number,
   k: number,
   length: number,
-  side: number,
   stride: number,
+  side: number,
 ): void {
   withScratch(() => {
+    const count = k - first;
+    const width = strideOf(count);
+    const gram = scratchF64(width * width);
+    const vectors = scratch(8 * count * width);
     const product = scratch(kernels().matmulScratchBytes());
-    const gram = scratchF64(k * k);
-    for (let r = 0; r < k; r += GRAM_ROWS) {
-      const rows = Math.min(GRAM_ROWS, k - r);
-      const at = given + 8 * r * stride;
-      kernels().multiplyAdd_f64(gram + 8 * r * k, at, given, rows, r + rows, length, k, 1, stride, 1, stride, product);
+    const { multiplyAdd_f64: multiplyAdd } = kernels();
+    const start = right + 8 * first * stride;
+    for (let r = 0; r < count; r += GRAM_ROWS) {
+      const rows = Math.min(GRAM_ROWS, count - r);
+      const from = start + 8 * r * stride;
+      multiplyAdd(gram + 8 * r * width, from, start, rows, r + rows, length, width, 1, stride, 1, stride, product);
     }
-    const heap = heap64();
-    for (let r = 0; r < k; r++) for (let c = 0; c < r; c++) heap[gram / 8 + c * k + r] = heap[gram / 8 + r * k + c];
-    const operand: Operand = { dtype: "float64", shape: [k, k], length: k * k, heap: null, pointer: gram };
-    const { rows, stride: from } = symmetricEigen("svd", "matrix", operand);
-    for (let i = 0; i < k; i++) {
-      const at = rows / 8 + (k - 1 - i) * from;
-      heap64().copyWithin(left / 8 + i * side, at, at + k);
+    symmetricEigen(gram, count, width);
+    for (let i = 0; i < count; i++) {
+      const at = gram / 8 + (count - 1 - i) * width;
+      heap64().copyWithin(vectors / 8 + i * width, at, at + count);
     }
-    kernels().multiplyAdd_f64(right, left, given, k, length, k, stride, 1, side, stride, 1, product);
+    for (const [rows, n, step] of [
+      [start, length, stride],
+      [left + 8 * first * side, k, side],
+    ]) {
+      withScratch(() => {
+        const rotated = scratchF64(count * step);
+        multiplyAdd(rotated, vectors, rows, count, n, count, step, 1, width, step, 1, product);
+        heap64().copyWithin(rows / 8, rotated / 8, rotated / 8 + count * step);
+      });
+    }
   });
-}
-
-/**
- * Brings orthogonal rows to length 1 and returns what their lengths were. Rows of zeros become unit vectors that are
- * orthogonal to all others.
- */
-function normalizeRows(rows: number, squares: number, k: number, n: number, stride: number): Float64Array {
-  return new Float64Array(k);
 }

@@ -119,6 +119,9 @@ function readImage(method: string, name: string, image: ImageLike): Pixels {
   return { data, width, height, channels };
 }
 
+/** The greatest mean and deviation, far from where f32 overflows. */
+const LARGEST = 1e18;
+
 /** Mean and standard deviation of each channel, in units of a byte, f64. */
 interface Scale {
   mean: Float64Array;
@@ -130,13 +133,11 @@ function readScale(method: string, options: ImageScale): Scale {
   const mean = readValues(method, "mean", options.mean, 3, meaning, 0);
   const std = readValues(method, "std", options.std, 3, meaning, 1);
   for (let c = 0; c < 3; c++) {
-    if (!Number.isFinite(Math.fround(255 * mean[c]))) {
-      fail(method, `mean must hold finite numbers, got ${show(mean[c])} for channel ${c}`);
+    if (!(Math.abs(mean[c]) <= LARGEST)) {
+      fail(method, `mean must hold numbers between -1e18 and 1e18, got ${show(mean[c])} for channel ${c}`);
     }
-    if (
-      !(std[c] > 0 && Number.isFinite(Math.fround(255 * std[c])) && Number.isFinite(Math.fround(1 / (255 * std[c]))))
-    ) {
-      fail(method, `std must hold finite numbers above 0, got ${show(std[c])} for channel ${c}`);
+    if (!(std[c] >= 1 / LARGEST && std[c] <= LARGEST)) {
+      fail(method, `std must hold numbers between 1e-18 and 1e18, above 0, got ${show(std[c])} for channel ${c}`);
     }
     mean[c] *= 255;
     std[c] *= 255;

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { activations } from "./ops/activations.mjs";
 import { batches } from "./ops/batches.mjs";
+import { images } from "./ops/images.mjs";
 import { scalers } from "./ops/scalers.mjs";
 import { weights } from "./ops/weights.mjs";
 
@@ -46,7 +47,7 @@ function compare(got, want, { atol = 0, rtol = 0 } = {}) {
 export function runCase(api, testCase) {
   const { file, op, name, attrs = {}, inputs = {}, outputs, tolerance } = testCase;
   const result = { file, op, name, ok: true, output: null, maxAbs: null, maxRel: null, message: "" };
-  const operation = { ...activations, ...batches, ...weights, ...scalers }[op];
+  const operation = { ...activations, ...batches, ...weights, ...scalers, ...images }[op];
   if (operation === undefined) return [{ ...result, ok: false, unsupported: true, message: `unknown op ${op}` }];
   let got;
   try {

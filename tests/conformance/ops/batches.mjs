@@ -69,4 +69,14 @@ export const batches = {
     const { dxs, dweight, dbias } = api.syncBatchNormBackward(cut(dy, shards), saved);
     return { ...outputs, dx: joined(dxs), dweight, dbias };
   },
+
+  ada_bn: (api, { x }, { batch_size: size }) => {
+    if (!Number.isInteger(size) || size < 1)
+      throw new RangeError(`batch_size must be a whole number above 0, got ${size}`);
+    const rows = x.shape[0];
+    const sizes = Array.from({ length: Math.ceil(rows / size) }, (_, i) => Math.min(size, rows - i * size));
+    const norm = new api.BatchNorm(x.shape[1], { dtype: "float64", unbiasedRunningVar: false });
+    api.adaptBatchNorm(norm, cut(x, sizes));
+    return { mean: norm.runningMean, var: norm.runningVar };
+  },
 };
