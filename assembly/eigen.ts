@@ -10,7 +10,7 @@
  *   S. Eisenstat, "A divide-and-conquer algorithm for the symmetric tridiagonal eigenproblem", 1995.
  */
 import { runMaxAbs } from "./extrema";
-import { addRows, combine, dot, NO_SQUARES, rowDots } from "./reflect";
+import { combine } from "./reflect";
 import { v } from "./vec";
 
 /** Steps until an eigenvalue is sought by halving alone, and in all. */
@@ -259,119 +259,6 @@ export function rankOneVectors_f64(
     }
     vectors += bytes;
     delta += bytes;
-  }
-}
-
-/** Exchanges n elements. */
-function swap(a: usize, b: usize, n: i32): void {
-  for (const end = a + (<usize>n << 3); a < end; a += 8, b += 8) {
-    const x = load<f64>(a);
-    store<f64>(a, load<f64>(b));
-    store<f64>(b, x);
-  }
-}
-
-/**
- * One sweep of Jacobi rotations that make the rows of a [rows, n] orthogonal: each pair whose cosine is above `tolerance`
- * is rotated, and with it the same rows of u [rows, m]. `squares` holds the rows' sums of squares, f64; rows without any
- * stay. Returns how many pairs were rotated.
- */
-export function orthogonalizeRows_f64(
-  a: usize,
-  u: usize,
-  squares: usize,
-  rows: i32,
-  n: i32,
-  m: i32,
-  strideA: i32,
-  strideU: i32,
-  tolerance: f64,
-): i32 {
-  const bytesA = (<usize>strideA) << 3;
-  const bytesU = (<usize>strideU) << 3;
-  for (let i = 0; i < rows; i++) {
-    const row = a + <usize>i * bytesA;
-    store<f64>(squares + ((<usize>i) << 3), dot(row, row, n));
-  }
-  let count = 0;
-  for (let i = 0; i < rows; i++) {
-    const rowI = a + <usize>i * bytesA;
-    let most = i;
-    for (let j = i + 1; j < rows; j++) {
-      if (load<f64>(squares + (<usize>j << 3)) > load<f64>(squares + (<usize>most << 3))) most = j;
-    }
-    if (most != i) {
-      swap(squares + (<usize>i << 3), squares + (<usize>most << 3), 1);
-      swap(rowI, a + <usize>most * bytesA, n);
-      swap(u + <usize>i * bytesU, u + <usize>most * bytesU, m);
-    }
-    for (let j = i + 1; j < rows; j++) {
-      const p = load<f64>(squares + ((<usize>i) << 3));
-      const q = load<f64>(squares + ((<usize>j) << 3));
-      if (p < NO_SQUARES || q < NO_SQUARES) continue;
-      const rowJ = a + <usize>j * bytesA;
-      const product = dot(rowI, rowJ, n);
-      if (abs(product) <= tolerance * sqrt(p) * sqrt(q)) continue;
-      // t is the tangent of the smaller angle that makes the product zero.
-      const ratio = (p - q) / (2 * product);
-      const t = copysign<f64>(1 / (abs(ratio) + sqrt(1 + ratio * ratio)), ratio);
-      const c = 1 / sqrt(1 + t * t);
-      rotate(rowI, rowJ, c, c * t, n);
-      rotate(u + <usize>i * bytesU, u + <usize>j * bytesU, c, c * t, m);
-      const change = t * product;
-      const isSafe = abs(change) < 0.5 * min(p, q);
-      store<f64>(squares + ((<usize>i) << 3), isSafe ? p + change : dot(rowI, rowI, n));
-      store<f64>(squares + ((<usize>j) << 3), isSafe ? q - change : dot(rowJ, rowJ, n));
-      count++;
-    }
-  }
-  return count;
-}
-
-/** sums[j] += x[j]². */
-function addSquares(sums: usize, x: usize, n: i32): void {
-  const end = sums + ((<usize>((n + 1) & ~1)) << 3);
-  for (; sums < end; sums += 16, x += 16) {
-    const a = v.load(x);
-    v.store(sums, v.mulAdd<f64>(a, a, v.load(sums)));
-  }
-}
-
-/**
- * Brings orthogonal rows [rows, n], rows ≤ n, to length 1; their lengths take the place of `squares`. Rows without length
- * become unit vectors orthogonal to all others. scratch: 2·stride + rows elements.
- */
-export function normalizeRows_f64(a: usize, squares: usize, rows: i32, n: i32, stride: i32, scratch: usize): void {
-  const bytes = (<usize>stride) << 3;
-  const sums = scratch;
-  const x = sums + bytes;
-  const c = x + bytes;
-  memory.fill(sums, 0, bytes);
-  for (let i = 0; i < rows; i++) {
-    const row = a + <usize>i * bytes;
-    const at = squares + ((<usize>i) << 3);
-    const length = load<f64>(at) < NO_SQUARES ? 0 : sqrt(load<f64>(at));
-    store<f64>(at, length);
-    if (length == 0) memory.fill(row, 0, bytes);
-    else combine(row, row, 1 / length, 0, n);
-    addSquares(sums, row, n);
-  }
-  for (let i = 0; i < rows; i++) {
-    if (load<f64>(squares + ((<usize>i) << 3)) != 0) continue;
-    // The axis of which the other rows hold the least keeps at least 1/n of its square; a second pass takes away what
-    // rounding left of them.
-    let least: usize = 0;
-    for (let j: usize = 8; j < (<usize>n) << 3; j += 8) if (load<f64>(sums + j) < load<f64>(sums + least)) least = j;
-    memory.fill(x, 0, bytes);
-    store<f64>(x + least, 1);
-    for (let pass = 0; pass < 2; pass++) {
-      rowDots(c, a, x, rows, n, bytes);
-      for (let j: usize = 0; j < (<usize>rows) << 3; j += 8) store<f64>(c + j, -load<f64>(c + j));
-      addRows(x, a, c, rows, n, bytes);
-      combine(x, x, 1 / sqrt(dot(x, x, n)), 0, n);
-    }
-    memory.copy(a + <usize>i * bytes, x, bytes);
-    addSquares(sums, x, n);
   }
 }
 

@@ -8,7 +8,7 @@
  *   roundings, 1.5 ulps, more than x/norm; a row of zeros stays, one with NaN becomes NaN.
  */
 import { map, reduce } from "./loops";
-import { rowBlock_f32, rowBlock_f64 } from "./moments";
+import { rowBlock_f32, rowBlock_f64, runSquares } from "./moments";
 import { v } from "./vec";
 
 /** The smaller of x and u, and the larger. A NaN in x leaves u. */
@@ -181,7 +181,7 @@ class Norm1 {
 class Norm2 {
   @inline
   of<T>(x: usize, n: i32): f64 {
-    return sqrt<f64>(runSum<T, ScaledSquare>(x, n, v.splat<T>(1)));
+    return sqrt<f64>(runSquares<T>(x, n, 0));
   }
 }
 
@@ -215,22 +215,38 @@ function runUnitExtreme<T, N>(y: usize, x: usize, n: i32): f64 {
   return unit * norm;
 }
 
+/** Norms of rows that wait for their rows to be scaled, at the most so many. */
+const WAITING: i32 = 32;
+const waiting = memory.data(32 * 8, 16);
+
+/** Bytes of rows that are measured before they are scaled: they stay in L1. */
+const UNIT_BLOCK_BYTES: i32 = 12288;
+
 /**
  * y = x/‖x‖ of each row, as a product with 1/‖x‖, while the row is in L1; the norms, f64, go to `norm` unless it is 0. y may
- * be x.
+ * be x. A few rows are measured, then scaled, so that no row waits for its sum, root and inverse.
  */
 function rowUnit<T, N>(y: usize, norm: usize, x: usize, rows: i32, n: i32): void {
   const p = changetype<N>(0);
   const low: f64 = sizeof<T>() == 4 ? 1e-14 : 1e-140;
   const high: f64 = sizeof<T>() == 4 ? 1e18 : 1e150;
-  for (let r = 0; r < rows; r++) {
-    // @ts-ignore: N has `of`
-    let size: f64 = p.of<T>(x, n);
-    if (size > low && size < high) runScale<T>(y, x, n, <T>(1 / size));
-    else size = runUnitExtreme<T, N>(y, x, n);
-    if (norm) store<f64>(norm + ((<usize>r) << 3), size);
-    x += <usize>n * sizeof<T>();
-    y += <usize>n * sizeof<T>();
+  const bytes = <usize>n * sizeof<T>();
+  let block = UNIT_BLOCK_BYTES / <i32>bytes;
+  block = block < 1 ? 1 : block > WAITING ? WAITING : block;
+  for (let r = 0; r < rows; r += block) {
+    const count = rows - r < block ? rows - r : block;
+    for (let i = 0; i < count; i++) {
+      // @ts-ignore: N has `of`
+      store<f64>(waiting + ((<usize>i) << 3), p.of<T>(x + <usize>i * bytes, n));
+    }
+    for (let i = 0; i < count; i++) {
+      let size = load<f64>(waiting + ((<usize>i) << 3));
+      if (size > low && size < high) runScale<T>(y, x, n, <T>(1 / size));
+      else size = runUnitExtreme<T, N>(y, x, n);
+      if (norm) store<f64>(norm + ((<usize>(r + i)) << 3), size);
+      x += bytes;
+      y += bytes;
+    }
   }
 }
 

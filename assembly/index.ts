@@ -11,10 +11,23 @@ export {
   rowStandardize_f64,
 } from "./affine";
 export {
+  addGram_f64,
+  choleskyUpper_f64,
+  colCenterWide_f32,
+  colCenterWide_f64,
+  invertUpper_f64,
+} from "./comoments";
+export {
+  crossGrad_f32,
+  crossGrad_f64,
+  crossGradSums_f32,
+  crossGradSums_f64,
+  crossStandardize_f32,
+  crossStandardize_f64,
+} from "./cross";
+export {
   asymmetry_f64,
-  normalizeRows_f64,
   orientRows_f64,
-  orthogonalizeRows_f64,
   rankOneValues_f64,
   rankOneVectors_f64,
   rotateRows_f64,
@@ -74,6 +87,8 @@ export {
 export {
   compactRows_f32,
   compactRows_f64,
+  eachChoose_f32,
+  eachChoose_f64,
   zeroRows_f32,
   zeroRows_f64,
 } from "./masks";
@@ -117,6 +132,14 @@ export {
 export {
   eachAdd_f32,
   eachAdd_f64,
+  eachExp_f32,
+  eachExp_f64,
+  eachExpLinear_f32,
+  eachExpLinear_f64,
+  eachExpLinearGrad_f32,
+  eachExpLinearGrad_f64,
+  eachGate_f32,
+  eachGate_f64,
   eachMultiply_f32,
   eachMultiply_f64,
   eachMultiplyAdd_f32,
@@ -133,6 +156,16 @@ export {
   pow,
 } from "./pointwise";
 export {
+  colGradPower_f32,
+  colGradPower_f64,
+  colPowerSums_f32,
+  colPowerSums_f64,
+  rowGradPower_f32,
+  rowGradPower_f64,
+  rowPowerSums_f32,
+  rowPowerSums_f64,
+} from "./powers";
+export {
   rowKeep,
   rowNormal_f32,
   rowNormal_f64,
@@ -140,6 +173,9 @@ export {
 export {
   applyReflections_f64,
   applyReflectionsScratchBytes,
+  bidiagonalize_f64,
+  bidiagonalizeScratchBytes,
+  triangularize_f64,
   tridiagonalize_f64,
   tridiagonalizeScratchBytes,
 } from "./reflect";

@@ -1,9 +1,12 @@
 /**
- * Rows chosen by a mask: packed together, so that the other kernels see only them, and cleared.
+ * Rows chosen by a mask: packed together, so that the other kernels see only them, and cleared; and elements chosen by one:
+ * y[i] = scale·x[i] + shift where mask[i] is not 0, else `other`.
  *
  * Shapes: x [rows, cols], mask uint8, one a row, 0 = left out. For a plane of single elements, cols is 1.
- *   out holds the kept rows in order and may be x. Exact.
+ *   out holds the kept rows in order and may be x. Exact. eachChoose: x, y and mask [n], y may be x; two roundings.
  */
+import { v } from "./vec";
+
 function compactRows<T>(out: usize, x: usize, mask: usize, rows: i32, cols: i32): i32 {
   const bytes = <usize>cols * sizeof<T>();
   let kept = 0;
@@ -30,6 +33,18 @@ function zeroRows<T>(x: usize, mask: usize, rows: i32, cols: i32): void {
   }
 }
 
+function eachChoose<T>(y: usize, x: usize, mask: usize, n: i32, scale: T, shift: T, other: T): void {
+  const k0 = v.splat<T>(scale);
+  const k1 = v.splat<T>(shift);
+  const k2 = v.splat<T>(other);
+  const end = y + v.wholeBytes<T>(n);
+  for (; y < end; y += 16, x += 16, mask += v.lanes<T>()) {
+    v.store(y, v.select(v.mulAdd<T>(k0, v.load(x), k1), k2, v.loadMask<T>(mask)));
+  }
+  const rest = n & (v.lanes<T>() - 1);
+  if (rest) v.storeHead<T>(y, v.select(v.mulAdd<T>(k0, v.load(x), k1), k2, v.loadMask<T>(mask)), rest);
+}
+
 export function compactRows_f32(out: usize, x: usize, mask: usize, rows: i32, cols: i32): i32 {
   return compactRows<f32>(out, x, mask, rows, cols);
 }
@@ -41,4 +56,10 @@ export function zeroRows_f32(x: usize, mask: usize, rows: i32, cols: i32): void 
 }
 export function zeroRows_f64(x: usize, mask: usize, rows: i32, cols: i32): void {
   zeroRows<f64>(x, mask, rows, cols);
+}
+export function eachChoose_f32(y: usize, x: usize, mask: usize, n: i32, scale: f32, shift: f32, other: f32): void {
+  eachChoose<f32>(y, x, mask, n, scale, shift, other);
+}
+export function eachChoose_f64(y: usize, x: usize, mask: usize, n: i32, scale: f64, shift: f64, other: f64): void {
+  eachChoose<f64>(y, x, mask, n, scale, shift, other);
 }

@@ -70,14 +70,13 @@ export abstract class fn {
     return v.mul<T>(v.mul<T>(value, v.powerOfTwo<T>(half)), v.powerOfTwo<T>(v.sub<T>(n, half)));
   }
 
-  /** e^x − 1 without cancellation near 0. For x up to 88 (f32) or 709 (f64). */
+  /** e^x − 1 without cancellation near 0; −1 below −25 (f32) or −40 (f64). For x up to 88 (f32) or 709 (f64). */
   static expm1<T>(x: v128): v128 {
-    const at = v.min<T>(fn.clamp<T>(x), v.splat<T>(sizeof<T>() == 4 ? <T>88 : <T>709));
+    const high = v.splat<T>(sizeof<T>() == 4 ? <T>88 : <T>709);
+    const low = v.splat<T>(sizeof<T>() == 4 ? <T>-25 : <T>-40);
+    const at = v.max<T>(v.min<T>(x, high), low);
     const n = fn.quotient<T>(at);
-    const half = v.nearest<T>(v.mul<T>(n, v.splat<T>(<T>0.5)));
-    const first = v.powerOfTwo<T>(half);
-    const second = v.powerOfTwo<T>(v.sub<T>(n, half));
-    const scale = v.mul<T>(first, second);
+    const scale = v.powerOfTwo<T>(n);
     return v.add<T>(v.mul<T>(fn.expm1Reduced<T>(fn.remainder<T>(at, n)), scale), v.sub<T>(scale, v.splat<T>(1)));
   }
 
@@ -210,6 +209,48 @@ class Add {
   }
 }
 
+@final
+@unmanaged
+class Exp {
+  @inline
+  at<T>(x: usize, u: usize, w: usize, b: usize, k0: v128, k1: v128, k2: v128, k3: v128, k4: v128): v128 {
+    return fn.exp<T>(v.load(x));
+  }
+}
+
+/** above·x where x > 0, else below·(e^x − 1). */
+@final
+@unmanaged
+class ExpLinear {
+  @inline
+  at<T>(x: usize, u: usize, w: usize, b: usize, above: v128, below: v128, k2: v128, k3: v128, k4: v128): v128 {
+    const a = v.load(x);
+    return v.select(v.mul<T>(above, a), v.mul<T>(below, fn.expm1<T>(a)), v.less<T>(v.zero(), a));
+  }
+}
+
+/** dy·above where x > 0, else dy·below·e^x. */
+@final
+@unmanaged
+class ExpLinearGradient {
+  @inline
+  at<T>(x: usize, dy: usize, w: usize, b: usize, above: v128, below: v128, k2: v128, k3: v128, k4: v128): v128 {
+    const a = v.load(x);
+    const slope = v.select(above, v.mul<T>(below, fn.exp<T>(a)), v.less<T>(v.zero(), a));
+    return v.mul<T>(v.load(dy), slope);
+  }
+}
+
+/** k·dy where x > 0, else 0. */
+@final
+@unmanaged
+class Gate {
+  @inline
+  at<T>(x: usize, dy: usize, w: usize, b: usize, k: v128, k1: v128, k2: v128, k3: v128, k4: v128): v128 {
+    return v.and(v.mul<T>(k, v.load(dy)), v.less<T>(v.zero(), v.load(x)));
+  }
+}
+
 /** out = P(a, b, c) row by row; arrays that P does not read may be 0. */
 function each<T, P>(
   out: usize,
@@ -297,6 +338,26 @@ function eachMultiply<T>(
 
 function eachAdd<T>(out: usize, a: usize, b: usize, rows: i32, n: i32, outStep: i32, aStep: i32, bStep: i32): void {
   each<T, Add>(out, a, b, 0, rows, n, outStep, aStep, bStep, 0);
+}
+
+function eachExp<T>(y: usize, x: usize, n: i32): void {
+  const none = v.zero();
+  map<T, Exp>(y, x, 0, 0, 0, n, none, none, none, none, none);
+}
+
+function eachExpLinear<T>(y: usize, x: usize, n: i32, above: T, below: T): void {
+  const k0 = v.splat<T>(above);
+  map<T, ExpLinear>(y, x, 0, 0, 0, n, k0, v.splat<T>(below), k0, k0, k0);
+}
+
+function eachExpLinearGrad<T>(dx: usize, dy: usize, x: usize, n: i32, above: T, below: T): void {
+  const k0 = v.splat<T>(above);
+  map<T, ExpLinearGradient>(dx, x, dy, 0, 0, n, k0, v.splat<T>(below), k0, k0, k0);
+}
+
+function eachGate<T>(dx: usize, dy: usize, x: usize, n: i32, k: T): void {
+  const k0 = v.splat<T>(k);
+  map<T, Gate>(dx, x, dy, 0, 0, n, k0, k0, k0, k0, k0);
 }
 
 export function eachSigmoid_f32(y: usize, x: usize, rows: i32, n: i32, yStep: i32, xStep: i32): void {
@@ -434,6 +495,31 @@ export function eachAdd_f64(
   bStep: i32,
 ): void {
   eachAdd<f64>(out, a, b, rows, n, outStep, aStep, bStep);
+}
+
+export function eachExp_f32(y: usize, x: usize, n: i32): void {
+  eachExp<f32>(y, x, n);
+}
+export function eachExp_f64(y: usize, x: usize, n: i32): void {
+  eachExp<f64>(y, x, n);
+}
+export function eachExpLinear_f32(y: usize, x: usize, n: i32, above: f32, below: f32): void {
+  eachExpLinear<f32>(y, x, n, above, below);
+}
+export function eachExpLinear_f64(y: usize, x: usize, n: i32, above: f64, below: f64): void {
+  eachExpLinear<f64>(y, x, n, above, below);
+}
+export function eachExpLinearGrad_f32(dx: usize, dy: usize, x: usize, n: i32, above: f32, below: f32): void {
+  eachExpLinearGrad<f32>(dx, dy, x, n, above, below);
+}
+export function eachExpLinearGrad_f64(dx: usize, dy: usize, x: usize, n: i32, above: f64, below: f64): void {
+  eachExpLinearGrad<f64>(dx, dy, x, n, above, below);
+}
+export function eachGate_f32(dx: usize, dy: usize, x: usize, n: i32, k: f32): void {
+  eachGate<f32>(dx, dy, x, n, k);
+}
+export function eachGate_f64(dx: usize, dy: usize, x: usize, n: i32, k: f64): void {
+  eachGate<f64>(dx, dy, x, n, k);
 }
 
 /** e^x of one number. */

@@ -45,10 +45,31 @@ class Power {
   }
 }
 
-/** As many elements of type T as a vector of type A holds, less center and rest. */
-@inline
-function deviation<T, A>(x: usize, center: v128, rest: v128): v128 {
-  return v.sub<A>(v.sub<A>(v.loadAs<T, A>(x), center), rest);
+abstract class Deviation {
+  /** As many elements of type T as a vector of type A holds, less center and rest. */
+  @inline
+  static of<T, A>(x: usize, center: v128, rest: v128): v128 {
+    return v.sub<A>(v.sub<A>(v.loadAs<T, A>(x), center), rest);
+  }
+
+  /** w·dy + slope·|d|^(p−1)·sign(d) + c of as many elements. */
+  @inline
+  static gradient<T, A, P>(
+    dy: usize,
+    x: usize,
+    center: v128,
+    rest: v128,
+    w: v128,
+    slope: v128,
+    c: v128,
+    p: v128,
+  ): v128 {
+    const policy = changetype<P>(0);
+    const d = Deviation.of<T, A>(x, center, rest);
+    // @ts-ignore: P has the methods
+    const through = policy.slope<A>(d, policy.power<A>(d, p));
+    return v.mulAdd<A>(w, v.loadAs<T, A>(dy), v.mulAdd<A>(slope, through, c));
+  }
 }
 
 /** Second sum of the last `blockSums`; a wasm function returns one value. */
@@ -65,8 +86,8 @@ function blockSums<T, A, P>(x: usize, n: i32, center: v128, rest: v128, p: v128)
   const end = x + <usize>(n / v.lanes<A>()) * step;
   const twos = x + <usize>(n / (2 * v.lanes<A>())) * (2 * step);
   for (; x < twos; x += 2 * step) {
-    const d0 = deviation<T, A>(x, center, rest);
-    const d1 = deviation<T, A>(x + step, center, rest);
+    const d0 = Deviation.of<T, A>(x, center, rest);
+    const d1 = Deviation.of<T, A>(x + step, center, rest);
     // @ts-ignore: P has the methods
     const s0 = policy.power<A>(d0, p);
     // @ts-ignore: P has the methods
@@ -79,7 +100,7 @@ function blockSums<T, A, P>(x: usize, n: i32, center: v128, rest: v128, p: v128)
     b1 = v.add<A>(b1, policy.slope<A>(d1, s1));
   }
   if (x < end) {
-    const d = deviation<T, A>(x, center, rest);
+    const d = Deviation.of<T, A>(x, center, rest);
     // @ts-ignore: P has the methods
     const s = policy.power<A>(d, p);
     a0 = v.add<A>(a0, s);
@@ -90,7 +111,7 @@ function blockSums<T, A, P>(x: usize, n: i32, center: v128, rest: v128, p: v128)
   const left = n & (v.lanes<A>() - 1);
   if (left) {
     const mask = v.headMask<A>(left);
-    const d = deviation<T, A>(x, center, rest);
+    const d = Deviation.of<T, A>(x, center, rest);
     // @ts-ignore: P has the methods
     const s = policy.power<A>(d, p);
     a1 = v.add<A>(a1, v.and(s, mask));
@@ -137,7 +158,7 @@ function colPowerAdd<T, A, P>(s: usize, q: usize, x: usize, center: usize, rest:
   const step: usize = (16 / sizeof<A>()) * sizeof<T>();
   const end = s + <usize>width * sizeof<A>();
   for (; s < end; s += 16, q += 16, center += 16, rest += 16, x += step) {
-    const d = deviation<T, A>(x, v.load(center), v.load(rest));
+    const d = Deviation.of<T, A>(x, v.load(center), v.load(rest));
     // @ts-ignore: P has the methods
     const power = policy.power<A>(d, p);
     v.store(s, v.add<A>(v.load(s), power));
@@ -179,34 +200,6 @@ function colPowerSums<T, A, P>(
   }
 }
 
-/** w·dy + slope·|d|^(p−1)·sign(d) + c of as many elements as a vector of type A holds. */
-@inline
-function gradientAt<T, A, P>(
-  dy: usize,
-  x: usize,
-  center: v128,
-  rest: v128,
-  w: v128,
-  slope: v128,
-  c: v128,
-  p: v128,
-): v128 {
-  const policy = changetype<P>(0);
-  const d = deviation<T, A>(x, center, rest);
-  // @ts-ignore: P has the methods
-  const through = policy.slope<A>(d, policy.power<A>(d, p));
-  return v.mulAdd<A>(w, v.loadAs<T, A>(dy), v.mulAdd<A>(slope, through, c));
-}
-
-/** Stores a vector of type A as elements of type T; with `left` the first so many only. */
-@inline
-function storeFrom<T, A>(at: usize, a: v128, left: i32): void {
-  const narrow = sizeof<T>() == sizeof<A>() ? a : v.narrow(a, a);
-  if (left) v.storeHead<T>(at, narrow, left);
-  else if (sizeof<T>() == sizeof<A>()) v.store(at, a);
-  else v.storeNarrow<T>(at, a);
-}
-
 function runGradPower<T, A, P>(
   dx: usize,
   dy: usize,
@@ -222,10 +215,10 @@ function runGradPower<T, A, P>(
   const step: usize = (16 / sizeof<A>()) * sizeof<T>();
   const end = dx + <usize>(n / v.lanes<A>()) * step;
   for (; dx < end; dx += step, dy += step, x += step) {
-    storeFrom<T, A>(dx, gradientAt<T, A, P>(dy, x, center, rest, w, slope, c, p), 0);
+    v.storeAs<T, A>(dx, Deviation.gradient<T, A, P>(dy, x, center, rest, w, slope, c, p), 0);
   }
   const left = n & (v.lanes<A>() - 1);
-  if (left) storeFrom<T, A>(dx, gradientAt<T, A, P>(dy, x, center, rest, w, slope, c, p), left);
+  if (left) v.storeAs<T, A>(dx, Deviation.gradient<T, A, P>(dy, x, center, rest, w, slope, c, p), left);
 }
 
 function rowGradPower<T, A, P>(
@@ -278,7 +271,7 @@ function colGradPowerRow<T, A, P>(
   const end = dx + <usize>(cols / v.lanes<A>()) * step;
   let k: usize = 0;
   for (; dx < end; dx += step, dy += step, x += step, k += 16) {
-    const g = gradientAt<T, A, P>(
+    const g = Deviation.gradient<T, A, P>(
       dy,
       x,
       v.load(center + k),
@@ -288,11 +281,11 @@ function colGradPowerRow<T, A, P>(
       v.load(c + k),
       p,
     );
-    storeFrom<T, A>(dx, g, 0);
+    v.storeAs<T, A>(dx, g, 0);
   }
   const left = cols & (v.lanes<A>() - 1);
   if (left) {
-    const g = gradientAt<T, A, P>(
+    const g = Deviation.gradient<T, A, P>(
       dy,
       x,
       v.load(center + k),
@@ -302,7 +295,7 @@ function colGradPowerRow<T, A, P>(
       v.load(c + k),
       p,
     );
-    storeFrom<T, A>(dx, g, left);
+    v.storeAs<T, A>(dx, g, left);
   }
 }
 

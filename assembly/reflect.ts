@@ -20,7 +20,7 @@ const APPLY: i32 = 48;
 const UPDATE_ROWS: i32 = 64;
 
 /** Vectors whose squares sum up to less count as zero: below, quotients of such sums would lose their digits. */
-export const NO_SQUARES: f64 = 1e-260;
+const NO_SQUARES: f64 = 1e-260;
 
 /** out[r] = m[r]·x for four rows. */
 function dots4(out: usize, m: usize, bytes: usize, x: usize, n: i32): void {
@@ -63,7 +63,7 @@ export function dot(a: usize, b: usize, n: i32): f64 {
 }
 
 /** out[r] = m[r]·x. */
-export function rowDots(out: usize, m: usize, x: usize, rows: i32, n: i32, bytes: usize): void {
+function rowDots(out: usize, m: usize, x: usize, rows: i32, n: i32, bytes: usize): void {
   let r = 0;
   for (; r + 4 <= rows; r += 4) dots4(out + ((<usize>r) << 3), m + <usize>r * bytes, bytes, x, n);
   for (; r < rows; r++) store<f64>(out + ((<usize>r) << 3), dot(m + <usize>r * bytes, x, n));
@@ -292,22 +292,130 @@ function blockFactor(t: usize, products: usize, tau: usize, k: i32): void {
   }
 }
 
+/**
+ * Reduces rows m − 1 down to m − REDUCE (or 0) of X [rows, n]. Each takes up what the reflections before it in the panel
+ * did, X + Σ b[s]·a[s]ᵀ with the rows of the panels `along` and `down`, and adds its own; the rest of X stays as it was.
+ */
+function reduceSides(
+  d: usize,
+  e: usize,
+  tau: usize,
+  tauLeft: usize,
+  x: usize,
+  left: usize,
+  along: usize,
+  down: usize,
+  c: usize,
+  m: i32,
+  shift: i32,
+  bytes: usize,
+  side: usize,
+): void {
+  let used = 0;
+  for (let i = m - 1; i >= 0 && i >= m - REDUCE; i--) {
+    const at = (<usize>i) << 3;
+    const n = shift + i;
+    const row = x + <usize>i * bytes;
+    for (let s = 0; s < used; s++) store<f64>(c + ((<usize>s) << 3), load<f64>(down + <usize>s * side + at));
+    addRows(row, along, c, used, n + 1, bytes);
+    const factor = reflect(row, n + 1);
+    store<f64>(d + at, reflected);
+    store<f64>(tau + at, factor);
+    if (i == 0) return;
+    const own = along + <usize>used * bytes;
+    memory.fill(own, 0, bytes);
+    memory.copy(own, row, (<usize>(n + 1)) << 3);
+
+    // What the reflection of the row does to the rows above.
+    const z = down + <usize>used * side;
+    rowDots(z, x, own, i, n + 1, bytes);
+    rowDots(c, along, own, used, n + 1, bytes);
+    addRows(z, down, c, used, i, side);
+    combine(z, z, -factor, 0, i);
+    used++;
+
+    // The column above the row's last element, reflected in its turn, and what that does to the columns before it.
+    const w = left + <usize>i * side;
+    memory.fill(w, 0, side);
+    for (let r = 0; r < i; r++) {
+      store<f64>(w + ((<usize>r) << 3), load<f64>(x + <usize>r * bytes + ((<usize>n) << 3)));
+    }
+    for (let s = 0; s < used; s++) {
+      store<f64>(c + ((<usize>s) << 3), load<f64>(along + <usize>s * bytes + ((<usize>n) << 3)));
+    }
+    addRows(w, down, c, used, i, side);
+    store<f64>(w + at, 0);
+    const factorLeft = reflect(w, i);
+    store<f64>(e + at - 8, reflected);
+    store<f64>(tauLeft + at, factorLeft);
+    const y = own + bytes;
+    memory.fill(y, 0, bytes);
+    addRows(y, x, w, i, n, bytes);
+    rowDots(c, down, w, used, i, side);
+    addRows(y, along, c, used, n, bytes);
+    const scaled = z + side;
+    memory.copy(scaled, w, side);
+    combine(scaled, scaled, -factorLeft, 0, i);
+    used++;
+  }
+}
+
+/** Bytes of scratch that `bidiagonalize` takes, besides that of the matrix product. */
+export function bidiagonalizeScratchBytes(stride: i32, side: i32): i32 {
+  return 2 * REDUCE * (stride + side + 1) * 8;
+}
+
+/**
+ * Bidiagonal form of X [rows, n], rows ≤ n: reflections H_{rows−1}···H_0 from the right and G_1···G_{rows−1} from the left
+ * leave row i zero but for d[i] in column n − rows + i and e[i] to the right of it. The vector of H_i then lies in row i
+ * of X, up to that column, that of G_i in row i of `left` [rows, rows], [0, i). Rows of left are `side` elements apart.
+ */
+export function bidiagonalize_f64(
+  d: usize,
+  e: usize,
+  tau: usize,
+  tauLeft: usize,
+  x: usize,
+  left: usize,
+  rows: i32,
+  n: i32,
+  stride: i32,
+  side: i32,
+  scratch: usize,
+  product: usize,
+): void {
+  const bytes = (<usize>stride) << 3;
+  const sideBytes = (<usize>side) << 3;
+  const along = scratch;
+  const down = along + <usize>(2 * REDUCE) * bytes;
+  const c = down + <usize>(2 * REDUCE) * sideBytes;
+  const shift = n - rows;
+  for (let m = rows; m > 0; m -= REDUCE) {
+    reduceSides(d, e, tau, tauLeft, x, left, along, down, c, m, shift, bytes, sideBytes);
+    const above = m - REDUCE;
+    if (above <= 0) return;
+    multiplyAdd<f64>(x, down, along, above, shift + above, 2 * REDUCE, stride, side, 1, stride, 1, product);
+  }
+}
+
 /** Bytes of scratch that `applyReflections` takes, besides that of the matrix product. */
 export function applyReflectionsScratchBytes(rows: i32, stride: i32): i32 {
   return (2 * APPLY * stride + APPLY * rows + 2 * APPLY * APPLY) * 8;
 }
 
 /**
- * Z·H_1···H_{n−1} in place of Z [rows, n]; the vector of H_i is [0, i) of row i of a, τ is tau[i]. Blocks of reflections
- * are applied as I − Yᵀ·T·Y, two matrix products.
+ * Z·H_0···H_{k−1}, or Z·H_{k−1}···H_0 if `backwards`, in place of Z [rows, *], k ≤ APPLY: the reflections at once, as
+ * I − Yᵀ·T·Y or its transpose. Vectors lie as for `applyReflections`.
  */
-export function applyReflections_f64(
+function applyBlock(
   z: usize,
   a: usize,
   tau: usize,
   rows: i32,
-  n: i32,
+  first: i32,
+  k: i32,
   stride: i32,
+  backwards: bool,
   scratch: usize,
   product: usize,
 ): void {
@@ -317,16 +425,88 @@ export function applyReflections_f64(
   const zy = ty + <usize>APPLY * bytes;
   const t = zy + ((<usize>(APPLY * rows)) << 3);
   const products = t + ((APPLY * APPLY) << 3);
-  for (let i = 1; i < n; i += APPLY) {
-    const k = n - i < APPLY ? n - i : APPLY;
-    const width = i + k - 1;
-    memory.fill(y, 0, zy - y + ((<usize>(k * rows)) << 3));
-    memory.fill(products, 0, (<usize>(k * k)) << 3);
-    for (let r = 0; r < k; r++) memory.copy(y + <usize>r * bytes, a + <usize>(i + r) * bytes, (<usize>(i + r)) << 3);
-    multiplyAdd<f64>(products, y, y, k, k, width, k, 1, stride, 1, stride, product);
-    blockFactor(t, products, tau + ((<usize>i) << 3), k);
-    multiplyAdd<f64>(ty, t, y, k, width, k, stride, 1, k, stride, 1, product);
-    multiplyAdd<f64>(zy, z, y, rows, k, width, k, 1, stride, 1, stride, product);
-    multiplyAdd<f64>(z, zy, ty, rows, width, k, stride, 1, k, stride, 1, product);
+  const width = first + k - 1;
+  memory.fill(y, 0, zy - y + ((<usize>(k * rows)) << 3));
+  memory.fill(products, 0, (<usize>(k * k)) << 3);
+  for (let r = 0; r < k; r++) {
+    memory.copy(y + <usize>r * bytes, a + <usize>r * bytes, (<usize>(first + r)) << 3);
+  }
+  multiplyAdd<f64>(products, y, y, k, k, width, k, 1, stride, 1, stride, product);
+  blockFactor(t, products, tau, k);
+  multiplyAdd<f64>(ty, t, y, k, width, k, stride, backwards ? k : 1, backwards ? 1 : k, stride, 1, product);
+  multiplyAdd<f64>(zy, z, y, rows, k, width, k, 1, stride, 1, stride, product);
+  multiplyAdd<f64>(z, zy, ty, rows, width, k, stride, 1, k, stride, 1, product);
+}
+
+/**
+ * Z·H_0···H_{count−1} in place of Z [rows, *]; the vector of H_i is [0, first + i) of row i of a, τ is tau[i].
+ */
+export function applyReflections_f64(
+  z: usize,
+  a: usize,
+  tau: usize,
+  rows: i32,
+  first: i32,
+  count: i32,
+  stride: i32,
+  scratch: usize,
+  product: usize,
+): void {
+  for (let i = 0; i < count; i += APPLY) {
+    const k = count - i < APPLY ? count - i : APPLY;
+    const from = a + ((<usize>(i * stride)) << 3);
+    applyBlock(z, from, tau + ((<usize>i) << 3), rows, first + i, k, stride, false, scratch, product);
+  }
+}
+
+/**
+ * X [rows, n], rows ≤ n, times reflections H_{rows−1}···H_0 from the right: a triangle is left, row i from column
+ * n − rows + i on, its diagonal in d. The vector of H_i lies in row i of X, up to that column. scratch as for
+ * `applyReflections`, and n + rows elements more.
+ */
+export function triangularize_f64(
+  d: usize,
+  tau: usize,
+  x: usize,
+  rows: i32,
+  n: i32,
+  stride: i32,
+  scratch: usize,
+  product: usize,
+): void {
+  const bytes = (<usize>stride) << 3;
+  const own = scratch;
+  const c = own + bytes;
+  for (let m = rows; m > 0; m -= APPLY) {
+    const above = m > APPLY ? m - APPLY : 0;
+    const panel = x + <usize>above * bytes;
+    for (let i = m - 1; i >= above; i--) {
+      const length = n - rows + i + 1;
+      const row = x + <usize>i * bytes;
+      const factor = reflect(row, length);
+      store<f64>(d + ((<usize>i) << 3), reflected);
+      store<f64>(tau + ((<usize>i) << 3), factor);
+      memory.fill(own, 0, bytes);
+      memory.copy(own, row, (<usize>length) << 3);
+      rowDots(c, panel, own, i - above, length, bytes);
+      for (let r = above; r < i; r++) {
+        const k = -factor * load<f64>(c + ((<usize>(r - above)) << 3));
+        combine(x + <usize>r * bytes, own, 1, k, length);
+      }
+    }
+    if (above == 0) return;
+    const first = n - rows + above + 1;
+    applyBlock(
+      x,
+      panel,
+      tau + ((<usize>above) << 3),
+      above,
+      first,
+      m - above,
+      stride,
+      true,
+      c + <usize>rows * 8,
+      product,
+    );
   }
 }

@@ -140,12 +140,14 @@ export abstract class v {
     return v128.lt<T>(a, b);
   }
 
-  /** 2 to the power of each lane, a whole number in the range of normal exponents; 1 for NaN. */
+  /**
+   * 2 to the power of each lane, a whole number in the range of normal exponents; 0 for NaN. Adding 1.5·2^23 (f64: 2^52)
+   * leaves the number in the low bits, which costs less than a conversion.
+   */
   @inline
   static powerOfTwo<T>(n: v128): v128 {
-    if (sizeof<T>() == 4) return i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
-    const whole = i64x2.extend_low_i32x4_s(i32x4.trunc_sat_f64x2_s_zero(n));
-    return i64x2.shl(i64x2.add(whole, i64x2.splat(1023)), 52);
+    if (sizeof<T>() == 4) return i32x4.shl(f32x4.add(n, f32x4.splat(12582912 + 127)), 23);
+    return i64x2.shl(f64x2.add(n, f64x2.splat(6755399441055744 + 1023)), 52);
   }
 
   @inline
@@ -347,6 +349,14 @@ export abstract class v {
   static storeNarrow<T>(at: usize, v: v128): void {
     if (sizeof<T>() == 8) v128.store(at, v);
     else v128.store64_lane(at, f32x4.demote_f64x2_zero(v), 0);
+  }
+
+  /** Stores the lanes of an A vector as elements of type T, rounded where T is the narrower: all, or the first n of n > 0. */
+  @inline
+  static storeAs<T, A>(at: usize, a: v128, n: i32): void {
+    if (n) v.storeHead<T>(at, sizeof<T>() == sizeof<A>() ? a : v.narrow(a, a), n);
+    else if (sizeof<T>() == sizeof<A>()) v128.store(at, a);
+    else v.storeNarrow<T>(at, a);
   }
 
   /** Sums the lanes of a vector in f64, in fixed order: (0 + 1) + (2 + 3). */

@@ -1,6 +1,7 @@
 /**
- * The one table that the bench loops over. A row is a name, an operation of operations.mjs, shapes, places, and what the
- * operation is told besides. To add a case, add a row; a new operation gets an entry there and one in each peer that has it.
+ * The one table that the bench loops over. A row is a name, an operation of operations.mjs, shapes, places, and what
+ * the operation is told besides. To add a case, add a row; a new operation gets an entry there and one in each peer
+ * that has it.
  */
 import { elements } from "./data.mjs";
 import { operations } from "./operations.mjs";

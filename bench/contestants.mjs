@@ -1,4 +1,6 @@
-/** Prepares a case: our call, the limits and the peers, whose results are compared with ours before anything is timed. */
+/**
+ * Prepares a case: our call, the limits and the peers, whose results are compared with ours before anything is timed.
+ */
 import { tensor } from "../dist/index.js";
 import { secondsSince } from "./measure.mjs";
 import { contestantsOf } from "./peers/index.mjs";
@@ -52,8 +54,8 @@ function difference(ours, theirs) {
 }
 
 /**
- * Contestants of a case: `ours`, and `others` in the order of the table (ours again, the limits, the peers that agree with
- * us); `lacking` names peers without the operation, `failed` says why others are left out.
+ * Contestants of a case: `ours`, and `others` in the order of the table (ours again, the limits, the peers that agree
+ * with us); `lacking` names peers without the operation, `failed` says why others are left out.
  */
 export async function prepareCase(benchCase, peers) {
   const inputs = benchCase.inputs();

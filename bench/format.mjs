@@ -93,7 +93,10 @@ export function overview(results) {
 
 const rounded = (value) => (value === undefined ? null : Number(value.toPrecision(4)));
 
-/** One object a case. Times are medians in µs; the ratios to the peers are paired, and so not quite the times' quotients. */
+/**
+ * One object a case. Times are medians in µs; the ratios to the peers are paired, and so not quite the times'
+ * quotients.
+ */
 export function toJson({ benchCase, ours, pairs }) {
   const { name, shape, dtype, where, bytes, flops } = benchCase;
   const peers = pairs.filter(({ name }) => !isReference(name) && !isLimit(name));

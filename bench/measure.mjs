@@ -1,13 +1,13 @@
 /**
  * Paired, interleaved measuring. Benchmark.js times one case to its end and then the next, so that a machine that slows
  * down between them changes the ratio. Here a Benchmark.js suite is a case, a benchmark in it is a pair (ours and one
- * peer), and an iteration is a round: a block of calls of each, one right after the other, in random order. Benchmark.js
- * runs the suite, finds how many rounds make a cycle and stops when the time is up; the figure is the median of the ratios
- * of the rounds, with its quartiles.
+ * peer), and an iteration is a round: a block of calls of each, one right after the other, in random order.
+ * Benchmark.js runs the suite, finds how many rounds make a cycle and stops when the time is up; the figure is the
+ * median of the ratios of the rounds, with its quartiles.
  *
- * A contestant is { name, run }, where `run` is one call and may return a promise; or { name, block }, where `block(count)`
- * makes the calls in another process, which times them and answers with seconds a call. One that `isReference`, ours under
- * another name, gets more time: its ratio tells how far the others can be trusted.
+ * A contestant is { name, run }, where `run` is one call and may return a promise; or { name, block }, where
+ * `block(count)` makes the calls in another process, which times them and answers with seconds a call. One that
+ * `isReference`, ours under another name, gets more time: its ratio tells how far the others can be trusted.
  */
 import Benchmark from "benchmark";
 
@@ -38,8 +38,8 @@ async function timeBlock(contestant, count, warm) {
 }
 
 /**
- * Runs a contestant until it is compiled, and finds the number of calls that makes a block. One whose second call takes more
- * than `patience` seconds gets one round; so does one whose first call took ten times as long, without a second.
+ * Runs a contestant until it is compiled, and finds the number of calls that makes a block. One whose second call takes
+ * more than `patience` seconds gets one round; so does one whose first call took ten times as long, without a second.
  */
 export async function calibrate(contestant, { warmUp, patience }) {
   contestant.count = 1;
@@ -83,8 +83,8 @@ function quartiles(values) {
 }
 
 /**
- * Times `ours` against each peer. Resolves to a list of { name, ours, peer, ratio, rounds }: median seconds a call of both,
- * and the quartiles of peer/ours, more than 1 where ours is faster; or { name, error }.
+ * Times `ours` against each peer. Resolves to a list of { name, ours, peer, ratio, rounds }: median seconds a call of
+ * both, and the quartiles of peer/ours, more than 1 where ours is faster; or { name, error }.
  */
 export function measurePairs(title, ours, peers, { seconds, minCycles }) {
   const suite = new Benchmark.Suite(title);
@@ -113,14 +113,15 @@ export function measurePairs(title, ours, peers, { seconds, minCycles }) {
         rounds: rounds.length,
       });
     };
-    const time = peer.isReference ? 3 * seconds : seconds;
+    const share = peer.isReference ? 3 : 1;
+    const time = share * seconds;
     // The delay is Benchmark.js's pause between cycles; a cycle is a tenth of the time.
     suite.add(peer.name, fn, {
       defer: true,
       delay: 0,
       minTime: time / 10,
       maxTime: time,
-      minSamples: peer.isVerySlow ? 1 : minCycles,
+      minSamples: peer.isVerySlow ? 1 : share * minCycles,
       onComplete,
     });
   }

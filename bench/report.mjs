@@ -55,9 +55,10 @@ export function writeReport({ machine, results, curves }) {
 <title>evenkeel: bench</title>
 <style>${readFileSync(path.join(uplot, "uPlot.min.css"), "utf8")}${asset("report.css")}</style>
 <h1>evenkeel: bench</h1>
-<p>${escaped(machine)}, ${new Date().toISOString().slice(0, 10)}. A bar is how many times as long a peer takes as evenkeel:
-to the right of the line evenkeel is faster. It is the median of the ratios of paired, interleaved blocks; the thin mark is
-their quartiles. Scale: logarithmic, 0.1× to 1000×. Grey: evenkeel against itself, and what the machine can do at all.</p>
+<p>${escaped(machine)}, ${new Date().toISOString().slice(0, 10)}. A bar is how many times as long a peer takes as
+evenkeel: to the right of the line evenkeel is faster. It is the median of the ratios of paired, interleaved blocks; the
+thin mark is their quartiles. Scale: logarithmic, 0.1× to 1000×. Grey: evenkeel against itself, and what the machine can
+do at all.</p>
 <main>${results.map(section).join("\n")}</main>
 <div id="sweeps"></div>
 <script>${readFileSync(path.join(uplot, "uPlot.iife.min.js"), "utf8")}</script>

@@ -8,6 +8,8 @@ export { LinearTensor, type Tensor, type TensorLike, tensor, type VectorLike } f
 export type { AdaINConfig, AdaINGradients, AdaINOptions, AdaINSaved } from "./layers/ada-in.js";
 export { AdaIN, adaIN, adaINBackward, adaINForward } from "./layers/ada-in.js";
 export { type AdaptNetworkOptions, type AdaptOptions, adaptBatchNorm } from "./layers/adapt-batch-norm.js";
+export type { AlphaDropoutConfig, AlphaDropoutOptions, AlphaDropoutSaved, KeepLike } from "./layers/alpha-dropout.js";
+export { AlphaDropout, alphaDropout, alphaDropoutBackward, alphaDropoutForward } from "./layers/alpha-dropout.js";
 export type {
   BatchInstanceNormGradients,
   BatchInstanceNormOptions,
@@ -91,6 +93,16 @@ export {
   localResponseNormBackward,
   localResponseNormForward,
 } from "./layers/local-response-norm.js";
+export type {
+  LpBatchNormConfig,
+  LpBatchNormOptions,
+  LpBatchNormResult,
+  LpBatchNormSaved,
+  LpOptions,
+  LpSet,
+  LpStatistics,
+} from "./layers/lp-batch-norm.js";
+export { LpBatchNorm, lpBatchNorm, lpBatchNormBackward, lpBatchNormForward } from "./layers/lp-batch-norm.js";
 export type { LSTMSaved, LSTMWeights } from "./layers/lstm.js";
 export type {
   MeanOnlyBatchNormConfig,
@@ -121,6 +133,17 @@ export {
 } from "./layers/recurrent-batch-norm.js";
 export type { RMSNormConfig, RMSNormGradients, RMSNormOptions, RMSNormSaved } from "./layers/rms-norm.js";
 export { RMSNorm, rmsNorm, rmsNormBackward, rmsNormForward } from "./layers/rms-norm.js";
+export type { MeanVariance, MomentMapOptions, WeightSums } from "./layers/self-normalizing.js";
+export { momentMap, selfNormalizingConstants } from "./layers/self-normalizing.js";
+export type { SeluOptions, SeluSaved } from "./layers/selu.js";
+export { SELU, SELU_ALPHA, SELU_LAMBDA, selu, seluBackward, seluForward } from "./layers/selu.js";
+export type {
+  StreamingNormConfig,
+  StreamingNormOptions,
+  StreamingNormSaved,
+  StreamOptions,
+} from "./layers/streaming-norm.js";
+export { StreamingNorm, streamingNorm } from "./layers/streaming-norm.js";
 export type {
   StatisticsKind,
   SwitchableNormConfig,
@@ -169,9 +192,11 @@ export {
   virtualBatchNormBackward,
   virtualBatchNormForward,
 } from "./layers/virtual-batch-norm.js";
+export { type Eigen, eigh } from "./linalg/eigh.js";
 export type { Im2colOptions, WindowOptions } from "./linalg/im2col.js";
 export { col2im, im2col } from "./linalg/im2col.js";
 export { type MatmulOptions, matmul } from "./linalg/matmul.js";
+export { type SVD, svd } from "./linalg/svd.js";
 export type { SklearnCentering } from "./preprocessing/centering.js";
 export { Centering } from "./preprocessing/centering.js";
 export type {

@@ -2,7 +2,9 @@
 import { existsSync } from "node:fs";
 import { openPython } from "./python.mjs";
 
-/** Modules with `name`, `operations`, `contestant(operation, problem)` and, where there is something to load, `open()`. */
+/**
+ * Modules with `name`, `operations`, `contestant(operation, problem)` and, where there is something to load, `open()`.
+ */
 const MODULES = ["plain", "onnxruntime", "tfjs", "jax", "numpy-ts", "ml-matrix"];
 
 const reason = (error) => String(error?.message ?? error).split("\n")[0];
@@ -43,7 +45,9 @@ export async function openPeers(say) {
   return { peers, close };
 }
 
-/** The peers that can do a case, ready to be called: a list of contestants with their results, and notes on the others. */
+/**
+ * The peers that can do a case, ready to be called: a list of contestants with their results, and notes on the others.
+ */
 export async function contestantsOf(problem, peers) {
   const contestants = [];
   const lacking = [];

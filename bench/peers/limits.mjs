@@ -1,7 +1,7 @@
 /**
- * What the machine can do, as contestants: `memory.copy` that moves as many bytes as the case must, half of them read and
- * half written; and, for products, as many multiplications and additions, in the inner step of a product whose operands stay
- * in the first-level cache. Both are wasm of their own.
+ * What the machine can do, as contestants: `memory.copy` that moves as many bytes as the case must, half of them read
+ * and half written; and, for products, as many multiplications and additions, in the inner step of a product whose
+ * operands stay in the first-level cache. Both are wasm of their own.
  */
 import asc from "assemblyscript/asc";
 

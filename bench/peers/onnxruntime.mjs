@@ -1,4 +1,6 @@
-/** onnxruntime-web on one thread of wasm: models of one operator, tensors made beforehand, the run as users pay for it. */
+/**
+ * onnxruntime-web on one thread of wasm: models of one operator, tensors made beforehand, the run as users pay for it.
+ */
 import * as ort from "onnxruntime-web";
 import { EPS } from "../operations.mjs";
 import { onnxModel } from "./onnx-model.mjs";
@@ -31,7 +33,10 @@ const channelsFirst = (model) => (problem) => {
   return model(problem);
 };
 
-/** The operators' newest versions within this set: LayerNormalization-17, BatchNormalization-15, RMSNormalization-23, ... */
+/**
+ * The operators' newest versions within this set: LayerNormalization-17, BatchNormalization-15, RMSNormalization-23,
+ * ...
+ */
 export const operations = {
   layerNorm: norm("LayerNormalization", ["weight", "bias"], lastAxis),
   rmsNorm: norm("RMSNormalization", ["weight"], lastAxis),

@@ -199,7 +199,9 @@ function standardScaler({ x }, y, { shape: [rows, c] }) {
   return { y };
 }
 
-/** The order i, p, j, which reads rows of b, is what a careful author writes; a transposed b is read as rows of its own. */
+/**
+ * The order i, p, j, which reads rows of b, is what a careful author writes; a transposed b is read as rows of its own.
+ */
 function matmul({ a, b }, y, { shape: [n], options: { transposeA, transposeB } }) {
   if (transposeB) {
     for (let i = 0; i < n; i++) {

@@ -1,6 +1,6 @@
 /**
- * PyTorch, scikit-learn and numpy, as Debian packages them, through one Python process that is kept alive: it answers to each line with a
- * line, and times its own blocks, so that its turns alternate with ours.
+ * PyTorch, scikit-learn and numpy, as Debian packages them, through one Python process that is kept alive: it answers
+ * each line with a line and times its own blocks, so that its turns alternate with ours.
  */
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

@@ -1,7 +1,7 @@
 """PyTorch, scikit-learn and numpy as contestants, in one process on one thread.
 
-Reads a JSON object a line, answers with one. {"prepare", "peer", "operation", ...} sets up a call and writes its results to
-files; {"peer", "block": n} makes n calls and answers with the seconds a call took.
+Reads a JSON object a line, answers with one. {"peer", "operation", ...} sets up a call and writes its results to files;
+{"peer", "block": n} makes n calls and answers with the seconds a call took.
 """
 
 import json

@@ -61,7 +61,9 @@ const dispose = (tensors) => {
   for (const tensor of Object.values(tensors)) tensor.dispose();
 };
 
-/** In place "tensor" everything stays in the backend; in place "heap" x goes in and the result comes out in each call. */
+/**
+ * In place "tensor" everything stays in the backend; in place "heap" x goes in and the result comes out in each call.
+ */
 export function contestant(formula, problem) {
   const kept = upload(problem.inputs);
   const { where } = problem;

@@ -7,7 +7,7 @@ import { runMerge } from "./commands/merge.js";
 import { runTransform, type TransformOptions } from "./commands/transform.js";
 import { DataError, UsageError } from "./errors.js";
 import { parseDelimiter } from "./formats/csv.js";
-import { methods } from "./methods.js";
+import { type AnyScaler, type Method, methods } from "./methods.js";
 
 const INTRODUCTION = `Normalizes tables of numbers: CSV, NPY (NumPy) and Parquet files of any size.
 
@@ -71,6 +71,15 @@ function addOutput(command: Command): Command {
   return command.addOption(option.default("-", "standard output"));
 }
 
+/** Values that a method refuses were typed by the user. */
+function createScaler(method: Method, config: Record<string, unknown>): AnyScaler {
+  try {
+    return method.create(config);
+  } catch (error) {
+    throw error instanceof RangeError ? new UsageError(error.message) : error;
+  }
+}
+
 function addFit(program: Command): void {
   const parent = program
     .command("fit")
@@ -99,7 +108,14 @@ Examples:
     addTextOptions(addSelection(addOutput(command)));
     command.action((input: string, options: FitOptions & Record<string, unknown>) => {
       const { output, columns, except, delimiter, header, missing, ...config } = options;
-      return runFit(method, method.create(config), input, { output, columns, except, delimiter, header, missing });
+      return runFit(method, createScaler(method, config), input, {
+        output,
+        columns,
+        except,
+        delimiter,
+        header,
+        missing,
+      });
     });
   }
 }

@@ -48,7 +48,7 @@ function stageMask(mask: Mask | undefined): number {
  * Streams [n·c, s] rows or [s, c] matrices. `run` gets `cell`, the first cell of the chunk: in rows order the chunk's
  * row, in cols order the first channel of the matrix's sample.
  */
-function streamCells(
+export function streamCells(
   geometry: Geometry,
   inputs: Operand[],
   outputs: Target[],

@@ -33,6 +33,13 @@ export function channelMoments(x: Operand, geometry: Geometry, mask?: Mask): Mom
   return mergeCells(cellMoments(x, geometry, mask), geometry.c, byChannel(geometry).groupOf);
 }
 
+/** Σ over the cells of each channel. */
+export function sumChannels(cells: Float64Array, channels: number): Float64Array {
+  const sums = new Float64Array(channels);
+  for (let i = 0; i < cells.length; i++) sums[i % channels] += cells[i];
+  return sums;
+}
+
 /** mean and rstd of each group, N values in each. */
 export interface GroupStatistics {
   mean: Float64Array;

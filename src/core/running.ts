@@ -60,6 +60,28 @@ export function checkSeveral(
   fail(method, `x has ${count} ${what} (shape ${show(x.shape)}) where training needs at least 2; use ${remedy}`);
 }
 
+/** Two running statistics of a call, checked: both or neither, and both in mode "eval". */
+export function readPair(
+  method: string,
+  mode: "train" | "eval",
+  channels: number,
+  [meanName, mean]: [name: string, value: VectorLike | null | undefined],
+  [spreadName, spread]: [name: string, value: VectorLike | null | undefined],
+): { given: boolean; mean: Float64Array; spread: Float64Array } {
+  const values = {
+    mean: readValues(method, meanName, mean, channels, PER_CHANNEL, 0),
+    spread: readValues(method, spreadName, spread, channels, PER_CHANNEL, 1),
+  };
+  const given = Boolean(mean && spread);
+  if (!given && (mean || spread)) {
+    fail(method, `${mean ? spreadName : meanName} is missing; pass both running statistics or neither`);
+  }
+  if (mode === "eval" && !given) {
+    fail(method, `${meanName} and ${spreadName} must be given in mode "eval"; pass them, or use mode "train"`);
+  }
+  return { given, ...values };
+}
+
 /** The running mean and variance of a call, checked, which `see` moves. */
 export class Running {
   readonly mode: "train" | "eval";
@@ -79,16 +101,10 @@ export class Running {
     this.#options = options;
     this.numBatchesTracked = checkCount(method, "numBatchesTracked", options.numBatchesTracked ?? 0, 0);
     const { runningMean, runningVar } = options;
-    this.mean = readValues(method, "runningMean", runningMean, channels, PER_CHANNEL, 0);
-    this.variance = readValues(method, "runningVar", runningVar, channels, PER_CHANNEL, 1);
-    this.given = Boolean(runningMean && runningVar);
-    if (!this.given && (runningMean || runningVar)) {
-      const missing = runningMean ? "runningVar" : "runningMean";
-      fail(method, `${missing} is missing; pass both running statistics or neither`);
-    }
-    if (this.mode === "eval" && !this.given) {
-      fail(method, 'runningMean and runningVar must be given in mode "eval"; pass them, or use mode "train"');
-    }
+    const pair = readPair(method, this.mode, channels, ["runningMean", runningMean], ["runningVar", runningVar]);
+    this.given = pair.given;
+    this.mean = pair.mean;
+    this.variance = pair.spread;
   }
 
   /** The variance of a batch as it is stored. */

@@ -5,19 +5,18 @@ import {
   type ChannelNormOptions,
   channelGradients,
   keepOptions,
-  PER_CHANNEL,
   readArguments,
   readGradientArguments,
   type SavedOptions,
 } from "../core/channelwise.js";
-import { checkCount, checkNumber, checkOneOf, fail } from "../core/errors.js";
+import { checkCount, checkNumber, checkOneOf } from "../core/errors.js";
 import { pooled } from "../core/geometry.js";
 import { applyGroups, applyGroupsGrad, byChannel, channelMoments, type GroupStatistics } from "../core/grouped.js";
 import { keepInput, MEAN_ALIASES, type Saved, type StateEntry } from "../core/layer.js";
 import type { TypedArray } from "../core/memory.js";
 import { varianceOf } from "../core/moments.js";
-import { checkMomentum, checkSeveral, sameClass, step } from "../core/running.js";
-import { arrayClass, readValues, type Tensor, type TensorLike, type VectorLike } from "../core/tensor.js";
+import { checkMomentum, checkSeveral, readPair, sameClass, step } from "../core/running.js";
+import { arrayClass, type Tensor, type TensorLike, type VectorLike } from "../core/tensor.js";
 import { type RenormLimits, renormSchedule } from "../schedules/renorm-schedule.js";
 
 export interface BatchRenormOptions extends ChannelNormOptions, Partial<RenormLimits> {
@@ -76,16 +75,10 @@ function forwardAs(method: string, x: TensorLike, options: BatchRenormOptions): 
   const dMax = checkLimit(method, "dMax", options.dMax ?? 0, 0);
   const momentum = checkMomentum(method, options.momentum, 0.01);
   let numBatchesTracked = checkCount(method, "numBatchesTracked", options.numBatchesTracked ?? 0, 0);
-  let runningMean = readValues(method, "runningMean", options.runningMean, c, PER_CHANNEL, 0);
-  let runningStd = readValues(method, "runningStd", options.runningStd, c, PER_CHANNEL, 1);
-  const given = Boolean(options.runningMean && options.runningStd);
-  if (!given && (options.runningMean || options.runningStd)) {
-    const missing = options.runningMean ? "runningStd" : "runningMean";
-    fail(method, `${missing} is missing; pass both running statistics or neither`);
-  }
-  if (mode === "eval" && !given) {
-    fail(method, 'runningMean and runningStd must be given in mode "eval"; pass them, or use mode "train"');
-  }
+  const { runningMean, runningStd } = options;
+  const pair = readPair(method, mode, c, ["runningMean", runningMean], ["runningStd", runningStd]);
+  const { given } = pair;
+  let { mean: averageMean, spread: averageStd } = pair;
 
   const geometry = pooled(full);
   const r = new Float64Array(c).fill(1);
@@ -99,16 +92,16 @@ function forwardAs(method: string, x: TensorLike, options: BatchRenormOptions): 
     statistics = { mean, rstd: std.map((value) => 1 / value), count };
     if (given) {
       for (let i = 0; i < c; i++) {
-        r[i] = clamp(std[i] / runningStd[i], 1 / rMax, rMax);
-        d[i] = clamp((mean[i] - runningMean[i]) / runningStd[i], -dMax, dMax);
+        r[i] = clamp(std[i] / averageStd[i], 1 / rMax, rMax);
+        d[i] = clamp((mean[i] - averageMean[i]) / averageStd[i], -dMax, dMax);
       }
       numBatchesTracked++;
-      runningMean = step(runningMean, mean, momentum ?? 1 / numBatchesTracked);
-      runningStd = step(runningStd, std, momentum ?? 1 / numBatchesTracked);
+      averageMean = step(averageMean, mean, momentum ?? 1 / numBatchesTracked);
+      averageStd = step(averageStd, std, momentum ?? 1 / numBatchesTracked);
     }
   } else {
     const count = new Float64Array(c).fill(operand.length / c);
-    statistics = { mean: runningMean, rstd: runningStd.map((value) => 1 / value), count };
+    statistics = { mean: averageMean, rstd: averageStd.map((value) => 1 / value), count };
   }
   const scale = weight.map((value, i) => value * r[i]);
   const shift = bias.map((value, i) => value + weight[i] * d[i]);
@@ -117,8 +110,8 @@ function forwardAs(method: string, x: TensorLike, options: BatchRenormOptions): 
     y: y.result,
     running: given
       ? {
-          runningMean: sameClass(runningMean, options.runningMean),
-          runningStd: sameClass(runningStd, options.runningStd),
+          runningMean: sameClass(averageMean, runningMean),
+          runningStd: sameClass(averageStd, runningStd),
           numBatchesTracked,
         }
       : null,

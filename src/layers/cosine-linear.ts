@@ -229,7 +229,7 @@ export function cosineBackwardAs(
         const from = readSheet(gradient, sheets, index);
         scaleSlices(rowsBlock.target, sheet, sheets.xSlices, found.mean, found.rlength);
         dUnits.add(from, rowsBlock);
-        multiplyForInput(dRows, from, unitsBlock, sheets);
+        multiplyForInput(dRows.pointer, from, unitsBlock, sheets);
         if (unitsLast !== null) {
           const last = combine(from, sheets, found.rlength, false);
           for (let unit = 0; unit < o; unit++) dLast[unit] += last[unit];

@@ -1,18 +1,26 @@
 import { applyAffine, applyGradient, cellGradSums, cellMoments } from "../core/cells.js";
 import { checkCount, checkNumber, checkOneOf, fail, show } from "../core/errors.js";
-import type { Geometry, Layout } from "../core/geometry.js";
+import { type Geometry, geometryOf, type Layout, pooled } from "../core/geometry.js";
 import { keepInput, Layer, Parameter, type Saved, savedInput } from "../core/layer.js";
 import { copyF64, type DType, kernels, scratch, withScratch } from "../core/memory.js";
+import { applyPowerGradient, cellPowers } from "../core/powers.js";
 import { stageValues } from "../core/stream.js";
 import { checkSame, type Operand, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
 
+/** Where statistics come from: a window around the position, the batch for each channel, or the sample. */
+export type DivisiveOver = "window" | "batch" | "layer";
+
 export interface DivisiveNormOptions {
-  /** Height and width of both windows, odd; for x `[N, units]`, one number. */
-  window: number | readonly number[];
+  /** Default "window". */
+  over?: DivisiveOver;
+  /** Height and width of the window, odd; for x `[N, units]`, one number. Needed over windows only. */
+  window?: number | readonly number[];
   /** Smoothing: its square is added to the mean square. Default 1. */
   sigma?: number;
   /** Whether windows divide by their whole size at the borders (zero padding), or by what lies inside. Default true. */
   countIncludePad?: boolean;
+  /** Factor of the penalty mean|x − mean_A(x)| on the loss, which keeps activations sparse. Default 0. */
+  penalty?: number;
   /** Default "channels-first". */
   layout?: Layout;
   /** Where to write y; may be x. Default: a new heap array. */
@@ -20,32 +28,45 @@ export interface DivisiveNormOptions {
 }
 
 export interface DivisiveNormSaved extends Saved {
-  /** Local mean and 1/√(σ² + local mean square) at each position of each sample. */
+  /** Mean of the neighbourhood and 1/√(σ² + its mean square) of each cell. */
   readonly mean: Float64Array;
   readonly rstd: Float64Array;
-  /** Mean over the channels at each position. */
-  readonly channelMean: Float64Array;
+  /** Mean of the cell itself. */
+  readonly cellMean: Float64Array;
+  /** Largest Σ(x − mean)² of a cell, and Σ sign(x − mean) of each, for the penalty. */
+  readonly largest: number;
+  readonly signs: Float64Array | null;
   /** @internal */
   readonly options: Omit<DivisiveNormOptions, "out">;
 }
 
-/** Positions of a plane and how windows lie on them. */
-interface Field {
+/** The cells that statistics live on, and how they are averaged over the neighbourhood of each. */
+interface Neighbourhood {
   geometry: Geometry;
-  h: number;
-  w: number;
-  window: [number, number];
-  /** 1 / (channels × places of the window) at each position of a plane. */
-  share: Float64Array;
+  /** From sums over each cell, the mean over the neighbourhood of each cell. */
+  average(sums: Float64Array): Float64Array;
+  /** The transpose of `average`, for gradients. */
+  spread(values: Float64Array): Float64Array;
+}
+
+/** A neighbourhood that is the same for all its cells: averaging is its own transpose. */
+function groups(geometry: Geometry, count: number, groupOf: (cell: number) => number): Neighbourhood {
+  const average = (sums: Float64Array) => {
+    const totals = new Float64Array(count);
+    for (let i = 0; i < sums.length; i++) totals[groupOf(i)] += sums[i];
+    const share = count / (geometry.n * geometry.c * geometry.s);
+    return sums.map((_, i) => totals[groupOf(i)] * share);
+  };
+  return { geometry, average, spread: average };
 }
 
 /**
- * Statistics are taken over channels at a position, then over a window of positions. So positions take the part that
- * channels have elsewhere: columns of a sample's matrix [C, H·W], or rows of [H·W, C].
+ * Windows of positions. Statistics are taken over channels at a position, then over a window; so positions take the part
+ * that channels have elsewhere: columns of a sample's matrix [C, H·W], or rows of [H·W, C].
  */
-function fieldOf(method: string, x: Operand, options: DivisiveNormOptions): Field {
+function windows(method: string, x: Operand, options: DivisiveNormOptions, layout: Layout): Neighbourhood {
   const { shape } = x;
-  const layout = checkOneOf(method, "layout", options.layout ?? "channels-first", ["channels-first", "channels-last"]);
+  const dense = shape.length === 2 && typeof options.window === "number";
   const sides = typeof options.window === "number" ? [1, options.window] : options.window;
   if (!Array.isArray(sides) || sides.length !== 2) {
     fail(method, `window must be [height, width] or a number, got ${show(options.window)}`);
@@ -53,7 +74,6 @@ function fieldOf(method: string, x: Operand, options: DivisiveNormOptions): Fiel
   for (const side of sides) {
     if (checkCount(method, "window", side) % 2 === 0) fail(method, `window must be odd, got ${show(options.window)}`);
   }
-  const dense = shape.length === 2 && typeof options.window === "number";
   if (shape.length !== 4 && !dense) {
     fail(
       method,
@@ -71,39 +91,61 @@ function fieldOf(method: string, x: Operand, options: DivisiveNormOptions): Fiel
     const count = whole ? kh * kw : inside(Math.floor(i / w), h, kh) * inside(i % w, w, kw);
     return 1 / (c * count);
   });
-  return { geometry: { n, c: h * w, s: c, order: last ? "rows" : "cols" }, h, w, window: [kh, kw], share };
+  const shared = (values: Float64Array) => values.map((value, i) => value * share[i % share.length]);
+  const summed = (values: Float64Array) =>
+    withScratch(() => {
+      const from = stageValues(values, "float64");
+      const to = scratch(values.length * 8);
+      kernels().planeBoxSum_f64(to, from, scratch(h * w * 8), n, h, w, kh, kw);
+      return copyF64(to, values.length);
+    });
+  return {
+    geometry: { n, c: h * w, s: c, order: last ? "rows" : "cols" },
+    average: (sums) => shared(summed(sums)),
+    spread: (values) => summed(shared(values)),
+  };
 }
 
-/** Sums over the window around each position of each sample. */
-function windowSums({ geometry, h, w, window: [kh, kw] }: Field, values: Float64Array): Float64Array {
-  return withScratch(() => {
-    const from = stageValues(values, "float64");
-    const to = scratch(values.length * 8);
-    kernels().planeBoxSum_f64(to, from, scratch(h * w * 8), geometry.n, h, w, kh, kw);
-    return copyF64(to, values.length);
-  });
+function neighbourhoodOf(method: string, x: Operand, options: DivisiveNormOptions): Neighbourhood {
+  const layout = checkOneOf(method, "layout", options.layout ?? "channels-first", ["channels-first", "channels-last"]);
+  const over = checkOneOf(method, "over", options.over ?? "window", ["window", "batch", "layer"]);
+  if (over === "window") return windows(method, x, options, layout);
+  const geometry = geometryOf(method, x, layout);
+  if (over === "layer") return groups(geometry, geometry.n, (cell) => Math.floor(cell / geometry.c));
+  const batch = pooled(geometry);
+  return groups(batch, batch.c, (cell) => cell % batch.c);
 }
 
-function forwardAs(
-  method: string,
-  x: TensorLike,
-  options: DivisiveNormOptions,
-): { y: Tensor; saved: DivisiveNormSaved } {
+export interface DivisiveNormResult {
+  y: Tensor;
+  saved: DivisiveNormSaved;
+  /** `penalty`·mean|x − mean_A(x)|, to be added to the loss; its gradient is in dx. */
+  penalty: number;
+}
+
+function forwardAs(method: string, x: TensorLike, options: DivisiveNormOptions): DivisiveNormResult {
   const operand = readTensor(method, "x", x);
-  const field = fieldOf(method, operand, options);
-  const { geometry, share } = field;
-  const { c: places, s: channels } = geometry;
+  const { geometry, average } = neighbourhoodOf(method, operand, options);
+  const { s } = geometry;
   const sigma = checkNumber(method, "sigma", options.sigma ?? 1, 0);
+  const factor = checkNumber(method, "penalty", options.penalty ?? 0, 0);
   const y = new Target(method, options.out, operand);
   y.checkOverlap(method, "x", operand);
 
-  const { mean: channelMean, m2 } = cellMoments(operand, geometry);
-  const mean = windowSums(field, channelMean).map((sum, i) => sum * channels * share[i % places]);
-  // Σ_c (x − m)² = M2 + C·(channel mean − m)²: no difference of squares.
-  const squares = m2.map((value, i) => value + channels * (channelMean[i] - mean[i]) ** 2);
-  const rstd = windowSums(field, squares).map((sum, i) => 1 / Math.sqrt(sigma * sigma + sum * share[i % places]));
+  const { mean: cellMean, m2 } = cellMoments(operand, geometry);
+  const mean = average(cellMean.map((value) => value * s));
+  // Σ(x − m)² of a cell = M2 + s·(its mean − m)²: no difference of squares.
+  const squares = m2.map((value, i) => value + s * (cellMean[i] - mean[i]) ** 2);
+  const rstd = average(squares).map((value) => 1 / Math.sqrt(sigma * sigma + value));
+  const largest = squares.reduce((a, b) => Math.max(a, b), 0);
+  const absolute = factor > 0 ? cellPowers(operand, geometry, mean, 1, largest) : null;
+  const total = absolute?.powers.reduce((sum, value) => sum + value, 0) ?? 0;
   applyAffine(y, operand, geometry, { mean, scale: rstd, shift: new Float64Array(mean.length) });
-  return { y: y.result, saved: { x: keepInput(x, operand, y), mean, rstd, channelMean, options } };
+  return {
+    y: y.result,
+    penalty: (factor * total) / operand.length,
+    saved: { x: keepInput(x, operand, y), mean, rstd, cellMean, largest, signs: absolute?.slopes ?? null, options },
+  };
 }
 
 export interface DivisiveNormGradients {
@@ -120,30 +162,35 @@ function backwardAs(
   const x = savedInput(method, saved);
   const gradient = readTensor(method, "dy", dy);
   checkSame(method, "dy", gradient, x, "x");
-  const { mean, rstd, channelMean, options } = saved;
-  const field = fieldOf(method, x, options);
-  const { geometry, share } = field;
-  const { c: places, s: channels } = geometry;
+  const { mean, rstd, cellMean, largest, signs, options } = saved;
+  const { geometry, spread } = neighbourhoodOf(method, x, options);
+  const { s } = geometry;
   const dx = new Target(method, out, x);
   dx.checkOverlap(method, "x", x);
   dx.checkOverlap(method, "dy", gradient);
+  if (signs !== null && dx.isPlaceOf(x))
+    fail(method, "out must not be x where there is a penalty; pass another tensor");
 
-  // v = x − m, y = v/S. dv = dy/S − v·P with P = Bᵀ(Σ_c dy·v/S³), then dx = dv − Aᵀ(Σ_c dv); the windows are symmetric.
+  // v = x − m, y = v/S. dv = dy/S − v·P with P = Bᵀ(Σdy·v/S³), then dx = dv − Aᵀ(Σdv).
   const sums = cellGradSums(gradient, x, geometry, mean);
   const cubes = sums.dyx.map((sum, i) => sum * rstd[i] ** 3);
-  const p = windowSums(
-    field,
-    cubes.map((value, i) => value * share[i % places]),
-  );
-  const dv = sums.dy.map((sum, i) => sum * rstd[i] - p[i] * channels * (channelMean[i] - mean[i]));
-  const back = windowSums(
-    field,
-    dv.map((value, i) => value * share[i % places]),
-  );
-  applyGradient(dx, gradient, x, geometry, {
+  const p = spread(cubes);
+  const back = spread(sums.dy.map((sum, i) => sum * rstd[i] - p[i] * s * (cellMean[i] - mean[i])));
+  const ones = new Float64Array(rstd.length).fill(1);
+  let dv = gradient;
+  if (signs !== null) {
+    // The penalty adds k·(sign(v) − Aᵀ(Σ sign(v))), taken times S into dy.
+    const k = (options.penalty ?? 0) / x.length;
+    const constant = spread(signs).map((value, i) => (-k * value) / rstd[i]);
+    const slope = rstd.map((value) => k / value);
+    applyPowerGradient(dx, gradient, x, geometry, { mean, weight: ones, slope, constant }, 1, largest);
+    dv = readTensor(method, "dx", dx.result);
+  }
+  const target = signs === null ? dx : new Target(method, dx.result, x);
+  applyGradient(target, dv, x, geometry, {
     mean,
     rstd,
-    weight: new Float64Array(rstd.length).fill(1),
+    weight: ones,
     slope: p.map((value, i) => -value / rstd[i]),
     constant: back.map((value, i) => -value / rstd[i]),
   });
@@ -155,12 +202,13 @@ function backwardAs(
  * Divisive normalization: each value is taken about the mean of its neighbourhood and divided by its root mean square,
  * over a window of positions and all channels.
  *
- * v = x − mean_A(x), y = v/√(σ² + mean_B(v²)), A and B the window around the position, across all channels.
+ * v = x − mean_A(x), y = v/√(σ² + mean_A(v²)), A the window around the position, across all channels; or, with `over`,
+ * the batch for each channel, or the sample.
  *
  * x is `[N, C, H, W]`, with `layout: "channels-last"` `[N, H, W, C]`, or `[N, units]` with a number for the window; f32 or
- * f64. At the borders zeros count, as in the paper, unless `countIncludePad` is false. Throws where the window is even,
- * sigma negative, or x has other dimensions. With windows over the whole batch or sample it is batch or layer norm
- * with eps = σ² (the paper's BN-s and LN-s): use those.
+ * f64. At the borders zeros count, as in the paper, unless `countIncludePad` is false. The paper's names: BN-s is over
+ * "batch", LN-s over "layer", DN over "window"; with a `penalty` they are BN*, LN* and DN*, and BN-L1, LN-L1 with a sigma
+ * near 0. Throws where the window is even, sigma or penalty negative, or x has other dimensions.
  *
  * Source: M. Ren, R. Liao, R. Urtasun, F. Sinz, R. Zemel, "Normalizing the Normalizers", 2017, arXiv:1611.04520.
  *
@@ -171,18 +219,16 @@ export function divisiveNorm(x: TensorLike, options: DivisiveNormOptions): Tenso
   return forwardAs("divisiveNorm", x, options).y;
 }
 
-/** `divisiveNorm` that also returns what `divisiveNormBackward` needs. */
-export function divisiveNormForward(
-  x: TensorLike,
-  options: DivisiveNormOptions,
-): { y: Tensor; saved: DivisiveNormSaved } {
+/** `divisiveNorm` that also returns what `divisiveNormBackward` needs, and the penalty. */
+export function divisiveNormForward(x: TensorLike, options: DivisiveNormOptions): DivisiveNormResult {
   return forwardAs("divisiveNormForward", x, options);
 }
 
 /**
  * The gradient of divisive normalization, with that of sigma.
  *
- * With S = √(σ² + mean_B(v²)): dv = dy/S − v·Bᵀ(Σ dy·v/S³), dx = dv − Aᵀdv, dsigma = −σ·Σ dy·v/S³.
+ * With S = √(σ² + mean_A(v²)): dv = dy/S − v·Aᵀ(Σ dy·v/S³) + penalty·sign(v)/n, dx = dv − Aᵀdv,
+ * dsigma = −σ·Σ dy·v/S³.
  *
  * @example
  * const { y, saved } = divisiveNormForward(images, { window: [3, 3] });
@@ -213,13 +259,15 @@ export class DivisiveNorm extends Layer {
   readonly weight = null;
   readonly bias = null;
   readonly sigma: Parameter;
+  /** `penalty`·mean|v| of the last forward, to be added to the loss. */
+  penalty = 0;
   readonly #options: Omit<DivisiveNormOptions, "sigma" | "out">;
   #saved: DivisiveNormSaved | undefined;
 
-  constructor({ window, sigma = 1, countIncludePad, layout, dtype = "float32" }: DivisiveNormConfig) {
+  constructor({ sigma = 1, dtype = "float32", ...options }: DivisiveNormConfig) {
     super();
     this.sigma = new Parameter([], dtype, checkNumber("DivisiveNorm", "sigma", sigma, 0));
-    this.#options = { window, countIncludePad, layout };
+    this.#options = options;
   }
 
   override parameters(): Record<string, Parameter> {
@@ -232,8 +280,9 @@ export class DivisiveNorm extends Layer {
 
   forward(x: TensorLike, options: { out?: TensorLike } = {}): Tensor {
     const settings = { ...this.#options, sigma: this.sigma.data[0], out: options.out };
-    const { y, saved } = forwardAs("DivisiveNorm.forward", x, settings);
+    const { y, saved, penalty } = forwardAs("DivisiveNorm.forward", x, settings);
     this.#saved = saved;
+    this.penalty = penalty;
     return y;
   }
 

@@ -10,7 +10,14 @@ import {
 } from "../core/channelwise.js";
 import { checkCount, checkOneOf, fail, show } from "../core/errors.js";
 import { type Geometry, pooled } from "../core/geometry.js";
-import { applyGroups, applyGroupsGrad, byChannel, type Grouping, type GroupStatistics } from "../core/grouped.js";
+import {
+  applyGroups,
+  applyGroupsGrad,
+  byChannel,
+  type Grouping,
+  type GroupStatistics,
+  sumChannels,
+} from "../core/grouped.js";
 import { keepInput, type Saved } from "../core/layer.js";
 import { type Moments, mergeCells, rstdOf, rstdOfVariance } from "../core/moments.js";
 import {
@@ -91,13 +98,6 @@ function ghostsOf(full: Geometry, size: number, arrangement: GhostArrangement): 
 
 function repeat(values: Float64Array, times: number): Float64Array {
   return Float64Array.from({ length: values.length * times }, (_, i) => values[i % values.length]);
-}
-
-/** The sums of the repeats of each channel. */
-function fold(values: Float64Array, channels: number): Float64Array {
-  const sums = new Float64Array(channels);
-  for (let i = 0; i < values.length; i++) sums[i % channels] += values[i];
-  return sums;
 }
 
 /** Shows the ghosts to the running statistics, one by one or their average, each by the values it holds. */
@@ -182,7 +182,7 @@ function backwardAs(
   }
   const { geometry, grouping, repeats } = ghostsOf(full, saved.ghosts.size, saved.ghosts.arrangement);
   const grads = applyGroupsGrad(dx, gradient, x, geometry, grouping, saved, repeat(weight, repeats), false);
-  const folded = { dweight: fold(grads.dweight, full.c), dbias: fold(grads.dbias, full.c) };
+  const folded = { dweight: sumChannels(grads.dweight, full.c), dbias: sumChannels(grads.dbias, full.c) };
   return channelGradients(dx, x, folded, saved.options);
 }
 

@@ -10,7 +10,7 @@ import {
 } from "../core/channelwise.js";
 import { checkCount, checkNumber, fail, show } from "../core/errors.js";
 import { geometryOf, type Layout, pooled } from "../core/geometry.js";
-import { applyGroups, byChannel, channelMoments } from "../core/grouped.js";
+import { applyGroups, byChannel, channelMoments, sumChannels } from "../core/grouped.js";
 import { keepInput, type Saved } from "../core/layer.js";
 import type { DType } from "../core/memory.js";
 import { emptyMoments, mergeInto, rstdOf, rstdOfVariance } from "../core/moments.js";
@@ -119,16 +119,14 @@ function statisticsOf({ count, mean, m2 }: ChannelMoments, eps: number): { mean:
 /** Σdy and Σdy·(x − mean) of each channel, and with them this shard's part of dweight and dbias. */
 function localGradients(method: string, dy: TensorLike, saved: ShardSaved): LocalGradients {
   const channels = saved?.mean?.length ?? 0;
-  const sums = { count: 0, dy: new Float64Array(channels), dyx: new Float64Array(channels) };
+  const sums: ChannelGradSums = { count: 0, dy: new Float64Array(channels), dyx: new Float64Array(channels) };
   let dtype: DType = dy?.data instanceof Float64Array ? "float64" : "float32";
   if (saved === undefined || saved.x === null || emptyShape(saved.x) === null) {
     const { x, dy: gradient, geometry: full } = readGradientArguments(method, dy, saved, undefined);
     const geometry = pooled(full);
     const cells = cellGradSums(gradient, x, geometry, saved.mean);
-    for (let i = 0; i < cells.dy.length; i++) {
-      sums.dy[i % channels] += cells.dy[i];
-      sums.dyx[i % channels] += cells.dyx[i];
-    }
+    sums.dy = sumChannels(cells.dy, channels);
+    sums.dyx = sumChannels(cells.dyx, channels);
     sums.count = x.length / channels;
     dtype = x.dtype;
   } else if (emptyShape(dy) === null) {

@@ -72,7 +72,7 @@ export function symmetricEigen(matrix: number, n: number, stride: number): Float
     k.tridiagonalize_f64(d, e, tau, matrix, n, stride, work, product);
     const values = copyF64(d, n);
     solveTridiagonal(values, copyF64(e, n - 1), z, stride);
-    k.applyReflections_f64(z, matrix, tau, n, n, stride, work, product);
+    k.applyReflections_f64(z, matrix + 8 * stride, tau + 8, n, 1, n - 1, stride, work, product);
     k.orientRows_f64(z, n, n, stride);
     const order = Array.from(values.keys()).sort((i, j) => values[i] - values[j] || i - j);
     const heap = heap64();

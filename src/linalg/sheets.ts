@@ -209,7 +209,7 @@ export function multiply(
 
 /** dx = dy·w for a sheet. */
 export function multiplyForInput(
-  dx: Operand,
+  dx: number,
   dy: number,
   w: Operand,
   { dtype, p, k, o, xTransposed, yTransposed }: Sheets,
@@ -217,8 +217,17 @@ export function multiplyForInput(
   const { matmul } = kernelsOf(dtype);
   withScratch(() => {
     const workspace = scratch(kernels().matmulScratchBytes());
-    if (xTransposed) matmul(dx.pointer, w.pointer, dy, k, p, o, 1, yTransposed ? 0 : 1, workspace);
-    else matmul(dx.pointer, dy, w.pointer, p, k, o, yTransposed ? 1 : 0, 0, workspace);
+    if (xTransposed) matmul(dx, w.pointer, dy, k, p, o, 1, yTransposed ? 0 : 1, workspace);
+    else matmul(dx, dy, w.pointer, p, k, o, yTransposed ? 1 : 0, 0, workspace);
+  });
+}
+
+/** dx = dy·w for a sheet, to where its result goes. */
+export function writeProductForInput(dx: Target, dy: number, w: Operand, sheets: Sheets): void {
+  withScratch(() => {
+    const at = dx.staged ? scratch(dx.length * elementBytes(sheets.dtype)) : dx.pointer;
+    multiplyForInput(at, dy, w, sheets);
+    if (dx.staged) dx.take(at, 0, dx.length);
   });
 }
 

@@ -1,7 +1,8 @@
 import { fail, show } from "../core/errors.js";
 import { copyF64, heap64, kernels, scratch, scratchF64, withScratch } from "../core/memory.js";
 import { readTensor, type Tensor, type TensorLike } from "../core/tensor.js";
-import { copyScaled, strideOf, symmetricEigen } from "./eigh.js";
+import { solveBidiagonal } from "./bidiagonal.js";
+import { copyScaled, strideOf } from "./eigh.js";
 
 export interface SVD {
   /** Left singular vectors, [m, k]: column j belongs to s[j]. */
@@ -12,14 +13,8 @@ export interface SVD {
   vt: Tensor<Float64Array>;
 }
 
-/** Sweeps until the rows are orthogonal: two to six are usual. */
-const MOST_SWEEPS = 40;
-
-/** Eigenvectors of A·Aᵀ tell rows apart whose squares are at least this part of the largest; below, they are rounding. */
-const RESOLVED = 2 ** -40;
-
-/** Rows of a symmetric product that are worked out at a time; what lies above its diagonal is wasted. */
-const GRAM_ROWS = 64;
+/** Sides of which the longer is more than this times the shorter are reduced to a triangle first. */
+const OBLONG = 1.6;
 
 /**
  * The thin singular value decomposition of a matrix.
@@ -27,11 +22,11 @@ const GRAM_ROWS = 64;
  * A = U·diag(s)·Vᵀ: u is U [m, k], s descends, vt is Vᵀ [k, n], k = min(m, n), f64, as in numpy with
  * full_matrices=False. UᵀU = VᵀV = I also where singular values are zero or coincide.
  *
- * matrix is [m, n], f32 or f64; the work is done in f64. Singular values are right to a few ulps of the largest, however
- * small; those below 1e-130 of it come out as 0. Throws where matrix is not a matrix or not finite.
+ * matrix is [m, n], f32 or f64; the work is done in f64. The error is a few ulps of the largest singular value. Throws
+ * where matrix is not a matrix or not finite.
  *
- * Source: one-sided Jacobi rotations (Hestenes, 1958; Drmač and Veselić, "New fast and accurate Jacobi SVD algorithm",
- * 2008) of rows that the eigenvectors of A·Aᵀ have brought near to orthogonal: those alone would lose half the digits.
+ * Source: reduction to bidiagonal form by blocked Householder reflections (Golub and Kahan, 1965; Dongarra, Sorensen and
+ * Hammarling, 1989), then QR steps (Golub and Reinsch, 1970; Demmel and Kahan, 1990).
  *
  * @example
  * const { u, s, vt } = svd({ data: new Float32Array([3, 0, 0, 4]), shape: [2, 2] });
@@ -60,26 +55,12 @@ export function svd(matrix: TensorLike): SVD {
     } else scale = copyScaled(method, "matrix", a, given, stride);
 
     const left = scratchF64(k * side);
-    for (let i = 0; i < k; i++) heap64()[left / 8 + i * (side + 1)] = 1;
-    const squares = scratch(8 * k);
-    const tolerance = Math.sqrt(length) * 2 ** -52;
-    let first = 0;
-    for (let sweep = 0; ; sweep++) {
-      if (first < k) rotateByEigenvectors(given, left, first, k, length, stride, side);
-      if (kernels().orthogonalizeRows_f64(given, left, squares, k, length, k, stride, side, tolerance) === 0) break;
-      if (sweep === MOST_SWEEPS) {
-        fail(method, "the rotations did not converge; this is a defect, please report the matrix");
-      }
-      const largest = heap64()[squares / 8 + first];
-      do first++;
-      while (first < k && heap64()[squares / 8 + first] > RESOLVED * largest);
-    }
-    kernels().normalizeRows_f64(given, squares, k, length, stride, scratch(8 * (2 * stride + k)));
-    const norms = copyF64(squares, k);
+    const right = scratchF64(k * stride);
+    const values = decompose(left, right, given, k, length, side, stride);
 
-    const order = Array.from(norms.keys()).sort((i, j) => norms[j] - norms[i] || i - j);
-    const s = Float64Array.from(order, (i) => norms[i] / scale);
-    const [asRows, asColumns] = isTall ? [left, given] : [given, left];
+    const order = Array.from(values.keys()).sort((i, j) => values[j] - values[i] || i - j);
+    const s = Float64Array.from(order, (i) => values[i] / scale);
+    const [asRows, asColumns] = isTall ? [left, right] : [right, left];
     const [rowStride, columnStride] = isTall ? [side, stride] : [stride, side];
     const vt = new Float64Array(k * n);
     for (const [i, from] of order.entries()) {
@@ -102,45 +83,60 @@ export function svd(matrix: TensorLike): SVD {
 }
 
 /**
- * Multiplies the rows of `right` [k, length] and `left` [k, k] from `first` on by the eigenvectors of right·rightᵀ there,
- * the largest first.
+ * given = leftᵀ·diag(values)·right with rows of length 1, values in no order. left [k, k] and right [k, length] are cleared
+ * before; given is overwritten. Rows of left and of the others are `side` and `stride` elements apart.
  */
-function rotateByEigenvectors(
-  right: number,
+function decompose(
   left: number,
-  first: number,
+  right: number,
+  given: number,
   k: number,
   length: number,
-  stride: number,
   side: number,
-): void {
-  withScratch(() => {
-    const count = k - first;
-    const width = strideOf(count);
-    const gram = scratchF64(width * width);
-    const vectors = scratch(8 * count * width);
-    const product = scratch(kernels().matmulScratchBytes());
-    const { multiplyAdd_f64: multiplyAdd } = kernels();
-    const start = right + 8 * first * stride;
-    for (let r = 0; r < count; r += GRAM_ROWS) {
-      const rows = Math.min(GRAM_ROWS, count - r);
-      const from = start + 8 * r * stride;
-      multiplyAdd(gram + 8 * r * width, from, start, rows, r + rows, length, width, 1, stride, 1, stride, product);
+  stride: number,
+): Float64Array {
+  const tau = scratch(8 * k);
+  const product = scratch(kernels().matmulScratchBytes());
+  const work = scratch(
+    Math.max(
+      kernels().bidiagonalizeScratchBytes(stride, side),
+      kernels().applyReflectionsScratchBytes(k, stride) + 8 * (stride + k),
+    ),
+  );
+  const last = right + 8 * (length - k);
+  if (length > OBLONG * k) {
+    // given = [0 | triangle]·H_0···H_{k−1}: the triangle is decomposed, its right rows take on the reflections.
+    const diagonal = scratch(8 * k);
+    kernels().triangularize_f64(diagonal, tau, given, k, length, stride, work, product);
+    const triangle = scratchF64(k * side);
+    const heap = heap64();
+    for (let i = 0; i < k; i++) {
+      const from = given / 8 + i * stride + length - k;
+      heap.copyWithin(triangle / 8 + i * side + i, from + i, from + k);
+      heap[triangle / 8 + i * side + i] = heap[diagonal / 8 + i];
     }
-    symmetricEigen(gram, count, width);
-    for (let i = 0; i < count; i++) {
-      const at = gram / 8 + (count - 1 - i) * width;
-      heap64().copyWithin(vectors / 8 + i * width, at, at + count);
+    const inner = scratchF64(k * side);
+    const values = withScratch(() => decompose(left, inner, triangle, k, k, side, side));
+    for (let i = 0; i < k; i++) {
+      const from = inner / 8 + i * side;
+      heap64().copyWithin(last / 8 + i * stride, from, from + k);
     }
-    for (const [rows, n, step] of [
-      [start, length, stride],
-      [left + 8 * first * side, k, side],
-    ]) {
-      withScratch(() => {
-        const rotated = scratchF64(count * step);
-        multiplyAdd(rotated, vectors, rows, count, n, count, step, 1, width, step, 1, product);
-        heap64().copyWithin(rows / 8, rotated / 8, rotated / 8 + count * step);
-      });
-    }
-  });
+    kernels().applyReflections_f64(right, given, tau, k, length - k + 1, k, stride, work, product);
+    return values;
+  }
+  const d = scratch(8 * k);
+  const e = scratch(8 * k);
+  const tauLeft = scratch(8 * k);
+  const columns = scratchF64(k * side);
+  kernels().bidiagonalize_f64(d, e, tau, tauLeft, given, columns, k, length, stride, side, work, product);
+  const values = copyF64(d, k);
+  const heap = heap64();
+  for (let i = 0; i < k; i++) {
+    heap[left / 8 + i * (side + 1)] = 1;
+    heap[last / 8 + i * (stride + 1)] = 1;
+  }
+  solveBidiagonal(values, copyF64(e, k - 1), { at: left, columns: k, stride: side }, { at: last, columns: k, stride });
+  kernels().applyReflections_f64(left, columns + 8 * side, tauLeft + 8, k, 1, k - 1, side, work, product);
+  kernels().applyReflections_f64(right, given, tau, k, length - k + 1, k, stride, work, product);
+  return values;
 }

@@ -29,45 +29,10 @@ function scaleRows(dtype: DType, to: number, from: number, factors: Float64Array
   });
 }
 
-/** Writes unit rows and returns their norms; a row of zeros has norm 0 and stays. */
-function unitRows(norm: Norm, dtype: DType, to: number, from: number, rows: number, n: number): Float64Array {
+/** The kernel that writes unit rows, and their norms; a row of zeros has norm 0 and stays. */
+function unitKernel(norm: Norm, dtype: DType) {
   const k = kernelsOf(dtype);
-  const kernel = { l1: k.rowNorm1, l2: k.rowNorm2, max: k.rowMaxAbs }[norm];
-  const { low, high } = safeRange(dtype);
-  return withScratch(() => {
-    const at = scratch(8 * rows);
-    kernel(at, from, rows, n);
-    const norms = copyF64(at, rows);
-    const isExtreme = (value: number) => value > high || (value < low && value !== 0);
-    scaleRows(
-      dtype,
-      to,
-      from,
-      norms.map((value) => (value === 0 || isExtreme(value) ? 1 : 1 / value)),
-      n,
-    );
-    norms.forEach((value, r) => {
-      if (!isExtreme(value)) return;
-      // The norm or its inverse may have left the range of the type. A power of two brings the row to about 1, exactly.
-      const row = to + r * n * elementBytes(dtype);
-      k.rowMaxAbs(at, row, 1, n);
-      const [largest] = copyF64(at, 1);
-      const unit = largest < Infinity ? powerNear(largest, dtype) : 1;
-      scaleRows(dtype, row, row, Float64Array.of(1 / unit), n);
-      kernel(at, row, 1, n);
-      const [rest] = copyF64(at, 1);
-      scaleRows(dtype, row, row, Float64Array.of(1 / rest), n);
-      norms[r] = unit * rest;
-    });
-    return norms;
-  });
-}
-
-/** A power of two near `value`, which like its inverse is a normal number of the element type. */
-function powerNear(value: number, dtype: DType): number {
-  const limit = dtype === "float64" ? 1022 : 126;
-  const exponent = ((new DataView(Float64Array.of(value).buffer).getUint16(6, true) >> 4) & 0x7ff) - 1023;
-  return 2 ** Math.max(-limit, Math.min(limit, exponent));
+  return { l1: k.rowUnit1, l2: k.rowUnit2, max: k.rowUnitMax }[norm];
 }
 
 /**
@@ -75,8 +40,8 @@ function powerNear(value: number, dtype: DType): number {
  *
  * y = x/‖x‖, ‖x‖ = √Σx² ("l2"), Σ|x| ("l1") or max|x| ("max"), over the row; a row of zeros stays.
  *
- * x is `[n, features]`, f32, f64 or plain lists; y has its shape. Right for rows whose squares, norm or inverse norm
- * overflow. A row with NaN becomes NaN. Throws on another norm.
+ * x is `[n, features]`, f32, f64 or plain lists; y has its shape and is x·(1/‖x‖), two roundings. Right for rows whose
+ * squares, norm or inverse norm overflow. A row with NaN becomes NaN. Throws on another norm.
  *
  * Source: scikit-learn's normalize.
  *
@@ -93,8 +58,9 @@ function normalizeRows(method: string, x: RowsLike, options: NormalizeOptions): 
   const y = new Target(method, options.out, operand);
   y.checkOverlap(method, "x", operand);
   const [rows, n] = operand.shape;
-  stream({ rows, n, fixed: true }, [operand], [y], ([from, to], chunk) => {
-    unitRows(norm, operand.dtype, to, from, chunk.rows, n);
+  const kernel = unitKernel(norm, operand.dtype);
+  stream({ rows, n }, [operand], [y], ([from, to], chunk) => {
+    kernel(to, 0, from, chunk.rows, n);
   });
   return y.result;
 }
@@ -130,7 +96,9 @@ export function normalizeBackward(
   stream({ rows, n, fixed: true }, [gradient, operand], [dx], ([g, from, to], { rows: part }) => {
     withScratch(() => {
       const y = scratch(part * n * elementBytes(dtype));
-      const norms = unitRows(norm, dtype, y, from, part, n);
+      const normsAt = scratch(8 * part);
+      unitKernel(norm, dtype)(y, normsAt, from, part, n);
+      const norms = copyF64(normsAt, part);
       const zeros = stageValues(new Float64Array(part), dtype);
       const unused = scratchF64(part);
       const sums = scratchF64(part);

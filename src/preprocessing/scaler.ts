@@ -1,6 +1,7 @@
 /**
  * The frame of the scalers: a scaler measures rows into a state, joins states, and turns a state into an affine of each
- * column. States are never changed, only replaced, so a call that throws leaves the scaler as it was.
+ * column (or, whitening, into a matrix). States are never changed, only replaced, so a call that throws leaves the scaler
+ * as it was.
  */
 import type { Affine } from "../core/cells.js";
 import { fail, show } from "../core/errors.js";
@@ -30,7 +31,8 @@ export interface ScalerState {
   readonly features: number;
 }
 
-export abstract class Scaler<State extends ScalerState, FitOptions extends object = object> {
+/** What learns from rows, and carries rows there and back. */
+export abstract class RowTransform<State extends ScalerState, FitOptions extends object = object> {
   /** The name of the class: minifiers change `constructor.name`. @internal */
   protected abstract readonly kind: string;
   /** @internal */
@@ -45,10 +47,14 @@ export abstract class Scaler<State extends ScalerState, FitOptions extends objec
 
   /** The statistics of the rows of both. @internal */
   protected abstract join(a: State, b: State): State;
-  /** y = (x − mean)·scale + shift. @internal */
-  protected abstract affine(state: State): Affine;
-  /** x from y. @internal */
-  protected abstract inverseAffine(state: State): Affine;
+  /** Transforms rows, or rows back. @internal */
+  protected abstract carry(
+    method: string,
+    state: State,
+    x: Operand,
+    out: TensorLike | undefined,
+    back: boolean,
+  ): Tensor;
   /** @internal */
   protected abstract readonly config: Record<string, unknown>;
   /** @internal */
@@ -70,7 +76,7 @@ export abstract class Scaler<State extends ScalerState, FitOptions extends objec
   partialFit(x: RowsLike, options: FitOptions = {} as FitOptions): this {
     const method = `${this.kind}.partialFit`;
     const rows = readRows(method, "x", x);
-    if (this.state !== undefined) this.checkFeatures(method, "x", rows.shape[1]);
+    if (this.state !== undefined) checkFeatures(method, "x", rows.shape[1], this.state.features);
     this.add(this.measurePart(method, rows, options));
     return this;
   }
@@ -78,18 +84,18 @@ export abstract class Scaler<State extends ScalerState, FitOptions extends objec
   /** Adds what another scaler learned: the same as one `fit` over the rows of both. The other is left as it is. */
   merge(other: this): this {
     const method = `${this.kind}.merge`;
-    if (!(other instanceof Scaler) || other.kind !== this.kind) {
-      fail(method, `other must be a ${this.kind}, got ${other instanceof Scaler ? other.kind : show(other)}`);
+    if (!(other instanceof RowTransform) || other.kind !== this.kind) {
+      fail(method, `other must be a ${this.kind}, got ${other instanceof RowTransform ? other.kind : show(other)}`);
     }
     if (other.state === undefined) return this;
-    if (this.state !== undefined) this.checkFeatures(method, "other", other.state.features);
+    if (this.state !== undefined) checkFeatures(method, "other", other.state.features, this.state.features);
     this.add(other.state);
     return this;
   }
 
-  /** The scaled rows, in the shape and element type of x. */
+  /** The transformed rows, in the element type of x. */
   transform(x: RowsLike, options: TransformOptions = {}): Tensor {
-    return this.apply("transform", x, options);
+    return this.apply("transform", x, options, false);
   }
 
   /** `fit`, then `transform` of the same rows. */
@@ -105,7 +111,7 @@ export abstract class Scaler<State extends ScalerState, FitOptions extends objec
 
   /** The rows that `transform` made y of. */
   inverseTransform(x: RowsLike, options: TransformOptions = {}): Tensor {
-    return this.apply("inverseTransform", x, options);
+    return this.apply("inverseTransform", x, options, true);
   }
 
   /** The scaler as plain data, for `JSON.stringify` and `fromJSON`. */
@@ -114,32 +120,14 @@ export abstract class Scaler<State extends ScalerState, FitOptions extends objec
     return { version: 1, kind, config, state: this.state === undefined ? null : this.stateToJSON(this.state) };
   }
 
-  /** The bounds that `transform` keeps results in. @internal */
-  protected limits(): readonly number[] | null {
-    return null;
-  }
-
-  private apply(verb: "transform" | "inverseTransform", x: RowsLike, { out }: TransformOptions): Tensor {
+  private apply(verb: string, x: RowsLike, { out }: TransformOptions, back: boolean): Tensor {
     const method = `${this.kind}.${verb}`;
     const state = this.fitted(verb);
-    const rows = readRows(method, "x", x);
-    this.checkFeatures(method, "x", rows.shape[1]);
-    if (verb === "transform") return transformRows(method, rows, out, this.affine(state), this.limits());
-    return transformRows(method, rows, out, this.inverseAffine(state));
+    return this.carry(method, state, readRows(method, "x", x), out, back);
   }
 
   private add(state: State): void {
     this.state = this.state === undefined ? state : this.join(this.state, state);
-  }
-
-  private checkFeatures(method: string, name: string, features: number): void {
-    const known = (this.state as State).features;
-    if (features !== known) {
-      fail(
-        method,
-        `${name} has ${features} features where the scaler was fitted on ${known}; pass rows with the same columns`,
-      );
-    }
   }
 
   /** The state, or an error that says how to come by one. @internal */
@@ -151,6 +139,39 @@ export abstract class Scaler<State extends ScalerState, FitOptions extends objec
       );
     }
     return this.state;
+  }
+}
+
+/** What scales each column by itself. */
+export abstract class Scaler<State extends ScalerState, FitOptions extends object = object> extends RowTransform<
+  State,
+  FitOptions
+> {
+  /** y = (x − mean)·scale + shift. @internal */
+  protected abstract affine(state: State): Affine;
+  /** x from y. @internal */
+  protected abstract inverseAffine(state: State): Affine;
+
+  /** The bounds that `transform` keeps results in. @internal */
+  protected limits(): readonly number[] | null {
+    return null;
+  }
+
+  /** @internal */
+  protected carry(method: string, state: State, x: Operand, out: TensorLike | undefined, back: boolean): Tensor {
+    checkFeatures(method, "x", x.shape[1], state.features);
+    if (back) return transformRows(method, x, out, this.inverseAffine(state));
+    return transformRows(method, x, out, this.affine(state), this.limits());
+  }
+}
+
+/** Throws where rows have another number of columns than those that were fitted. */
+export function checkFeatures(method: string, name: string, features: number, known: number): void {
+  if (features !== known) {
+    fail(
+      method,
+      `${name} has ${features} features where the scaler was fitted on ${known}; pass rows with the same columns`,
+    );
   }
 }
 

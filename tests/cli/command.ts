@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterEach } from "vitest";
+import { onTestFinished } from "vitest";
 
 const executable = fileURLToPath(new URL("../../dist/cli.js", import.meta.url));
 
@@ -20,7 +20,7 @@ export class Workspace {
   readonly folder = mkdtempSync(path.join(os.tmpdir(), "evenkeel-test-"));
 
   constructor() {
-    afterEach(() => rmSync(this.folder, { recursive: true, force: true }));
+    onTestFinished(() => rmSync(this.folder, { recursive: true, force: true }));
   }
 
   path(name: string): string {

@@ -5,6 +5,7 @@ import { activations } from "./ops/activations.mjs";
 import { batches } from "./ops/batches.mjs";
 import { images } from "./ops/images.mjs";
 import { scalers } from "./ops/scalers.mjs";
+import { units } from "./ops/units.mjs";
 import { weights } from "./ops/weights.mjs";
 
 const arrays = { float32: Float32Array, float64: Float64Array, uint8: Uint8Array };
@@ -47,7 +48,7 @@ function compare(got, want, { atol = 0, rtol = 0 } = {}) {
 export function runCase(api, testCase) {
   const { file, op, name, attrs = {}, inputs = {}, outputs, tolerance } = testCase;
   const result = { file, op, name, ok: true, output: null, maxAbs: null, maxRel: null, message: "" };
-  const operation = { ...activations, ...batches, ...weights, ...scalers, ...images }[op];
+  const operation = { ...units, ...activations, ...batches, ...weights, ...scalers, ...images }[op];
   if (operation === undefined) return [{ ...result, ok: false, unsupported: true, message: `unknown op ${op}` }];
   let got;
   try {

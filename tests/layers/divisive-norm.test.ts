@@ -1,5 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { DivisiveNorm, divisiveNorm, divisiveNormBackward, divisiveNormForward, layerNorm } from "../../src/index.js";
+import {
+  batchNorm,
+  DivisiveNorm,
+  divisiveNorm,
+  divisiveNormBackward,
+  divisiveNormForward,
+  layerNorm,
+} from "../../src/index.js";
 import { bits, channelsLast, differenceFromNumerical, dot, largestDifference, tensorOf } from "../support/numbers.js";
 
 describe("divisiveNorm", () => {
@@ -49,6 +56,36 @@ describe("divisiveNorm", () => {
     const x = tensorOf([3, 4, 5, 6], 3, "float64", 2);
     const y = divisiveNorm(x, { window: [11, 11], sigma: 0.5, countIncludePad: false });
     expect(largestDifference(y.data, layerNorm(x, { normalizedShape: [4, 5, 6], eps: 0.25 }).data)).toBeLessThan(1e-12);
+  });
+
+  it.each(["window", "batch", "layer"] as const)("has a penalty on the loss and in the gradient, over %s", (over) => {
+    for (const [shape, layout] of [
+      [[2, 3, 4, 5], "channels-first"],
+      [[2, 4, 5, 3], "channels-last"],
+    ] as const) {
+      const x = tensorOf([...shape], 1, "float64", 1);
+      const dy = tensorOf([...shape], 2);
+      const run = () => divisiveNormForward(x, { over, window: [3, 3], sigma: 0.5, penalty: 2, layout });
+      const { saved, penalty } = run();
+      const { dx } = divisiveNormBackward(dy, saved);
+      const loss = () => {
+        const { y, penalty: added } = run();
+        return dot(y.data, dy.data) + added;
+      };
+      expect(penalty).toBeGreaterThan(0.1);
+      expect(differenceFromNumerical(loss, x.data as Float64Array, dx.data)).toBeLessThan(1e-7);
+      expect(() => divisiveNormBackward(dy, saved, { out: x })).toThrow(/out must not be x/);
+    }
+  });
+
+  it("over the batch and over the sample is batch and layer norm with eps = sigma²", () => {
+    const x = tensorOf([3, 4, 5, 6], 3, "float64", 2);
+    const batch = divisiveNorm(x, { over: "batch", sigma: 0.5 });
+    expect(largestDifference(batch.data, batchNorm(x, { eps: 0.25 }).data)).toBeLessThan(1e-12);
+    const sample = divisiveNorm(x, { over: "layer", sigma: 0.5 });
+    expect(largestDifference(sample.data, layerNorm(x, { normalizedShape: [4, 5, 6], eps: 0.25 }).data)).toBeLessThan(
+      1e-12,
+    );
   });
 
   it("is a layer whose sigma learns", () => {

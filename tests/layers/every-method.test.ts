@@ -66,7 +66,7 @@ describe.each(methods)("$name", (method) => {
     });
 
     it("does not care how large the mean is: base, base + 1, ... is -1, 1, ...", () => {
-      if (method.name === "rmsNorm") return;
+      if (method.keepsMeans) return;
       for (const base of [1e3, 1e4, 1e5, 1e6]) {
         const [n, c, s] = [2, 2, 4096];
         const shape = method.name.includes("last") ? [n, s, c] : [n, c, s];

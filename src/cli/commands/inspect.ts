@@ -125,7 +125,7 @@ function figuresOf(
         `${name}: ${whole(text.count)} of the missing are text; the first is ${quote(text.text)} in row ${text.row}`,
       );
     }
-    if (infinite > 0) notes.push(`${name}: ${whole(infinite)} infinite values are left out of the figures`);
+    if (infinite > 0) notes.push(`${name}: infinite values, left out of the figures: ${whole(infinite)}`);
     const figures = [mean, std, min, ...quartiles, max].map(short);
     rows.push([name, whole(count), whole(missing), ...figures, drawHistogram(histogram)]);
   }

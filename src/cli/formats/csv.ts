@@ -275,7 +275,6 @@ export class CsvSource implements Source {
 /** Text of a cell that came from any format. */
 function textOf(cell: unknown): string {
   if (cell === null || cell === undefined) return "";
-  if (cell instanceof Date) return cell.toISOString();
   if (cell instanceof Uint8Array) return Buffer.from(cell).toString("base64");
   return String(cell);
 }

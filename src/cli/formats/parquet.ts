@@ -3,7 +3,8 @@
  * is scaled is written as FLOAT or DOUBLE, and what is passed through in its own type, bit by bit.
  */
 import { open } from "node:fs/promises";
-import { type FileMetaData, parquetMetadataAsync, parquetRead, type SchemaElement } from "hyparquet";
+import { type FileMetaData, parquetMetadataAsync, parquetRead, type SchemaElement, toJson } from "hyparquet";
+import { parseDecimal } from "hyparquet/src/convert.js";
 import { compressors } from "hyparquet-compressors";
 import { ByteWriter, ParquetWriter } from "hyparquet-writer";
 import type { DType, TypedArray } from "../../core/memory.js";
@@ -34,6 +35,24 @@ const BATCH_VALUES = 1 << 17;
 
 const NUMBER_TYPES = new Set(["INT32", "INT64", "FLOAT", "DOUBLE"]);
 
+/** A time as text with all of its digits, which a Date would not hold. */
+function timeText(value: bigint, perSecond: bigint): string {
+  const fraction = ((value % perSecond) + perSecond) % perSecond;
+  const time = new Date(Number((value - fraction) / perSecond) * 1000);
+  // Beyond the years that a Date knows, the number has to do.
+  if (Number.isNaN(time.getTime())) return String(value);
+  const digits = String(perSecond).length - 1;
+  return `${time.toISOString().slice(0, -5)}.${String(fraction).padStart(digits, "0")}Z`;
+}
+
+const PARSERS = {
+  timestampFromMilliseconds: (value: bigint) => timeText(value, 1000n),
+  timestampFromMicroseconds: (value: bigint) => timeText(value, 1_000_000n),
+  timestampFromNanoseconds: (value: bigint) => timeText(value, 1_000_000_000n),
+  dateFromDays: (days: number) => timeText(BigInt(days) * 86_400_000n, 1000n).split("T")[0],
+  jsonFromBytes: (bytes: Uint8Array) => Buffer.from(bytes).toString("utf8"),
+};
+
 /** A column of the file, by its place among the root's children. */
 interface ParquetColumn extends Column {
   readonly element: SchemaElement;
@@ -52,10 +71,17 @@ function columnsOf(schema: readonly SchemaElement[]): ParquetColumn[] {
   return columns;
 }
 
-function isNumber({ type, converted_type: converted, logical_type: logical }: SchemaElement): boolean {
-  if (logical?.type === "FLOAT16" || logical?.type === "DECIMAL" || converted === "DECIMAL") return true;
+function isNumber(element: SchemaElement): boolean {
+  const { type, converted_type: converted, logical_type: logical } = element;
+  if (logical?.type === "FLOAT16" || decimalScale(element) !== undefined) return true;
   if (logical !== undefined && logical.type !== "INTEGER") return false;
   return NUMBER_TYPES.has(type as string) && (converted === undefined || /^U?INT_/.test(converted));
+}
+
+/** How many decimals a column of decimal numbers has. */
+function decimalScale({ scale, converted_type: converted, logical_type: logical }: SchemaElement): number | undefined {
+  if (logical?.type === "DECIMAL") return logical.scale;
+  return converted === "DECIMAL" ? (scale ?? 0) : undefined;
 }
 
 /** A column whose values are taken as they are stored. */
@@ -119,7 +145,8 @@ export class ParquetSource implements Source {
     for (const group of this.#metadata.row_groups) {
       const first = this.#rowsRead;
       const rows = Number(group.num_rows);
-      const read = (column: number, stored: boolean) => this.#readColumn(column, first, rows, stored);
+      const read = (column: number, stored: boolean) =>
+        stored ? this.#readColumn(column, first, rows, true) : this.#readMeant(column, first, rows);
       const values: TypedArray[] = [];
       for (const column of chosen) values.push(toNumbers(await read(column, false), rows, dtype, cellsOf, column));
       if (withRest) {
@@ -165,6 +192,7 @@ export class ParquetSource implements Source {
         rowEnd: first + rows,
         compressors,
         utf8: !stored,
+        parsers: PARSERS,
         geoparquet: false,
         onChunk: ({ columnData }) => parts.push(columnData),
       });
@@ -175,6 +203,22 @@ export class ParquetSource implements Source {
       );
     }
     return parts.length === 1 ? parts[0] : joined(parts);
+  }
+
+  /** Cells as what they mean. */
+  async #readMeant(column: number, first: number, rows: number): Promise<Cells> {
+    const { element, isFlat } = this.columns[column];
+    const scale = decimalScale(element);
+    if (scale === undefined) {
+      const cells = await this.#readColumn(column, first, rows, false);
+      // Lists and records are text that a program can read.
+      return isFlat ? cells : Array.from(cells, (cell) => (isMissing(cell) ? null : JSON.stringify(toJson(cell))));
+    }
+    // The division rounds once, so that 456 hundredths are 4.56.
+    const unit = 10 ** scale;
+    const read = (cell: unknown) => (cell instanceof Uint8Array ? parseDecimal(cell) : Number(cell)) / unit;
+    const cells = await this.#readColumn(column, first, rows, true);
+    return Array.from(cells, (cell) => (isMissing(cell) ? null : read(cell)));
   }
 
   progress(): number | undefined {

@@ -79,4 +79,11 @@ export const batches = {
     api.adaptBatchNorm(norm, cut(x, sizes));
     return { mean: norm.runningMean, var: norm.runningVar };
   },
+
+  lp_batch_norm: (api, { x, weight, bias, dy }, { p, eps, gaussian_scale: gaussianScale }) =>
+    both(() => api.lpBatchNormForward(x, { p, eps, gaussianScale, weight, bias }), api.lpBatchNormBackward, { dy }),
+
+  streaming_norm: (api, { xs, weight, bias }, { p, alpha, kappa, updates, eps }) => ({
+    ys: api.streamingNorm(xs, { p, alpha, kappa, updates, eps, weight, bias }),
+  }),
 };

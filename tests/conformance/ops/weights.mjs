@@ -20,9 +20,4 @@ export const weights = {
   bounded_batch_norm: (api, { weight, running_var: runningVar }, { epsilon, eps }) => ({
     weight: api.boundedBatchNorm(weight, runningVar, { epsilon, eps }),
   }),
-
-  cosine_linear: (api, { x, w, dy }, { centered }) => {
-    const { y, saved } = api.cosineLinearForward(x, w, { centered });
-    return { y, ...(dy && api.cosineLinearBackward(dy, saved)) };
-  },
 };

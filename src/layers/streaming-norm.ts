@@ -1,0 +1,389 @@
+import { applyGradient, cellGradSums } from "../core/cells.js";
+import {
+  type ChannelGradients,
+  ChannelLayer,
+  type ChannelNormConfig,
+  type ChannelNormOptions,
+  channelGradients,
+  keepOptions,
+  readArguments,
+  readGradientArguments,
+  type SavedOptions,
+} from "../core/channelwise.js";
+import { checkNumber, fail, show } from "../core/errors.js";
+import { type Geometry, pooled } from "../core/geometry.js";
+import { applyGroups, applyGroupsGrad, byChannel, channelMoments, sumChannels } from "../core/grouped.js";
+import { keepInput, type Saved, type StateEntry } from "../core/layer.js";
+import type { TypedArray } from "../core/memory.js";
+import { type Moments, varianceOf } from "../core/moments.js";
+import { applyPowerGradient, cellPowers, checkPower, root } from "../core/powers.js";
+import {
+  arrayClass,
+  elementsOf,
+  type Operand,
+  readTensor,
+  Target,
+  type Tensor,
+  type TensorLike,
+} from "../core/tensor.js";
+
+export interface StreamOptions {
+  /** The power of |x − mean| that is streamed, above 0; 2: the variance. Default 2. */
+  p?: number;
+  /** Weights of the long and the short average in the statistics that normalize. Default [0.5, 0.5]. */
+  alpha?: readonly [long: number, short: number];
+  /** Weights of the old and the new when the short average enters the long one. Default [0.7, 0.3]. */
+  kappa?: readonly [old: number, fresh: number];
+}
+
+export interface StreamingNormConfig extends ChannelNormConfig, StreamOptions {
+  /** Weights of the long average, the short one and the present one in gradients of statistics. Default [0.6, 0, 0.4]. */
+  beta?: readonly [long: number, short: number, present: number];
+  /** As kappa, for the gradients. Default [0.7, 0.3]. */
+  gradientKappa?: readonly [old: number, fresh: number];
+}
+
+/** A stream of statistics: their average since the last update of the weights, and a decaying average over updates. */
+interface Stream {
+  short: Float64Array;
+  long: Float64Array;
+  /** Values in `short`, updates in `long`, and whether an update is due to be noticed (0 or 1). */
+  counts: Float64Array;
+}
+
+function emptyStream(channels: number): Stream {
+  return { short: new Float64Array(channels), long: new Float64Array(channels), counts: new Float64Array(3) };
+}
+
+/** The stream after one more statistic. After an update of the weights the short average first enters the long one. */
+function advance(stream: Stream, statistic: Float64Array, [old, fresh]: readonly [number, number]): Stream {
+  let [steps, updates] = stream.counts;
+  let { long, short } = stream;
+  if (stream.counts[2] === 1 && steps > 0) {
+    const first = updates === 0;
+    long = short.map((value, c) => (first ? value : old * stream.long[c] + fresh * value));
+    updates++;
+    steps = 0;
+  }
+  steps++;
+  short = statistic.map((value, c) => (steps === 1 ? value : short[c] + (value - short[c]) / steps));
+  return { long, short, counts: Float64Array.of(steps, updates, 0) };
+}
+
+/** The averages mixed; the short one stands for the long one where there is none yet, and the other way round. */
+function mix({ long, short, counts }: Stream, weightLong: number, weightShort: number): Float64Array {
+  const former = counts[1] > 0 ? long : short;
+  const latter = counts[0] > 0 ? short : long;
+  return former.map((value, c) => weightLong * value + weightShort * latter[c]);
+}
+
+/** Writes `from` into the arrays of `to`, which the state of the layer is made of. */
+function commit(to: Stream, from: Stream): void {
+  to.short.set(from.short);
+  to.long.set(from.long);
+  to.counts.set(from.counts);
+}
+
+/** What `StreamingNorm.backward` needs of a forward pass. */
+export interface StreamingNormSaved extends Saved {
+  /** The mean and 1/(mean |x − mean|^p + eps)^(1/p) that normalized x, of each channel. */
+  readonly mean: Float64Array;
+  readonly rstd: Float64Array;
+  /** mean |x − mean|^p + eps as streamed. @internal */
+  readonly moment: Float64Array;
+  /** mean |x − mean|^(p−1)·sign(x − mean) of x. @internal */
+  readonly slope: Float64Array;
+  /** @internal */
+  readonly largestSquares: number;
+  /** @internal */
+  readonly constant: boolean;
+  /** @internal */
+  readonly options: SavedOptions;
+}
+
+function checkWeights(method: string, name: string, weights: unknown, length: number): void {
+  if (!Array.isArray(weights) || weights.length !== length) {
+    fail(method, `${name} must be a list of ${length} numbers, got ${show(weights)}`);
+  }
+  for (const weight of weights) checkNumber(method, `each of ${name}`, weight, 0);
+}
+
+/** mean |x − mean|^p and mean |x − mean|^(p−1)·sign(x − mean) of each channel, about any mean. */
+function powersAbout(
+  x: Operand,
+  geometry: Geometry,
+  moments: Moments,
+  mean: Float64Array,
+  p: number,
+): { moment: Float64Array; slope: Float64Array; largestSquares: number } {
+  const count = moments.count[0];
+  const apart = moments.mean.map((value, c) => value - mean[c]);
+  const squares = varianceOf(moments).map((value, c) => value + apart[c] * apart[c]);
+  const largestSquares = count * squares.reduce((a, b) => Math.max(a, b));
+  if (p === 2) return { moment: squares, slope: apart, largestSquares };
+  const { powers, slopes } = cellPowers(x, geometry, mean, p, largestSquares);
+  const { c } = geometry;
+  return {
+    moment: sumChannels(powers, c).map((sum) => sum / count),
+    slope: sumChannels(slopes, c).map((sum) => sum / count),
+    largestSquares,
+  };
+}
+
+interface Streams {
+  mean: Stream;
+  moment: Stream;
+}
+
+/** One step: y, and the streams after it (in eval mode as they were). */
+function forwardAs(
+  method: string,
+  x: TensorLike,
+  streams: Streams,
+  training: boolean,
+  options: ChannelNormOptions & Required<StreamOptions>,
+): { y: Tensor; saved: StreamingNormSaved; next: Streams } {
+  const { x: operand, geometry: full, weight, bias, eps, y } = readArguments(method, x, options);
+  const { p, kappa } = options;
+  const [long, short] = options.alpha;
+  const geometry = pooled(full);
+  let next = streams;
+  let mean: Float64Array;
+  let found: { slope: Float64Array; largestSquares: number } = { slope: new Float64Array(full.c), largestSquares: 0 };
+  if (training) {
+    const moments = channelMoments(operand, geometry);
+    const means = advance(streams.mean, moments.mean, kappa);
+    mean = mix(means, long, short);
+    const powers = powersAbout(operand, geometry, moments, mean, p);
+    next = { mean: means, moment: advance(streams.moment, powers.moment, kappa) };
+    found = powers;
+  } else {
+    if (streams.mean.counts[0] === 0) fail(method, "there are no statistics yet; call forward in training first");
+    mean = mix(streams.mean, long, short);
+  }
+  const moment = mix(next.moment, long, short).map((value) => value + eps);
+  const rstd = moment.map((value) => 1 / root(value, p));
+  applyGroups(y, operand, geometry, byChannel(geometry), { mean, rstd }, weight, bias);
+  const { slope, largestSquares } = found;
+  const kept = { mean, rstd, moment, slope, largestSquares, constant: !training, options: keepOptions(options) };
+  return { y: y.result, saved: { x: keepInput(x, operand, y), ...kept }, next };
+}
+
+/** One step back, and the streams of gradients after it. */
+function backwardAs(
+  method: string,
+  dy: TensorLike,
+  saved: StreamingNormSaved,
+  streams: Streams,
+  { p, beta, kappa }: { p: number; beta: readonly number[]; kappa: readonly [number, number] },
+  out: TensorLike | undefined,
+): { gradients: ChannelGradients; next: Streams } {
+  const { x, dy: gradient, dx, geometry: full, weight } = readGradientArguments(method, dy, saved, out);
+  const { mean, rstd, moment, slope, largestSquares, constant, options } = saved;
+  const geometry = pooled(full);
+  if (constant) {
+    const statistics = { mean, rstd, count: new Float64Array(full.c) };
+    const grads = applyGroupsGrad(dx, gradient, x, geometry, byChannel(geometry), statistics, weight, true);
+    return { gradients: channelGradients(dx, x, grads, options), next: streams };
+  }
+  const { c } = full;
+  const count = x.length / c;
+  const sums = cellGradSums(gradient, x, geometry, mean);
+  const dbias = sumChannels(sums.dy, c);
+  const about = sumChannels(sums.dyx, c);
+  /** A gradient with respect to a statistic, replaced by its streamed mixture. */
+  const streamed = (stream: Stream, present: Float64Array) => {
+    const seen = advance(stream, present, kappa);
+    const mixed = mix(seen, beta[0], beta[1]);
+    return { seen, value: mixed.map((value, i) => value + beta[2] * present[i]) };
+  };
+  const ofMoment = streamed(
+    streams.moment,
+    about.map((sum, i) => -(weight[i] * sum * rstd[i]) / (p * moment[i])),
+  );
+  const ofMean = streamed(
+    streams.mean,
+    dbias.map((sum, i) => -weight[i] * sum * rstd[i] - p * slope[i] * ofMoment.value[i]),
+  );
+  const through = ofMoment.value.map((value) => (p * value) / count);
+  const constantPart = ofMean.value.map((value) => value / count);
+  if (p === 2) {
+    applyGradient(dx, gradient, x, geometry, {
+      mean,
+      rstd,
+      weight,
+      slope: through.map((value, i) => value / rstd[i]),
+      constant: constantPart.map((value, i) => value / rstd[i]),
+    });
+  } else {
+    const scale = weight.map((value, i) => value * rstd[i]);
+    const affine = { mean, weight: scale, slope: through, constant: constantPart };
+    applyPowerGradient(dx, gradient, x, geometry, affine, p, largestSquares);
+  }
+  const dweight = about.map((sum, i) => sum * rstd[i]);
+  return {
+    gradients: channelGradients(dx, x, { dweight, dbias }, options),
+    next: { mean: ofMean.seen, moment: ofMoment.seen },
+  };
+}
+
+function checkStream(method: string, { p = 2, alpha = [0.5, 0.5], kappa = [0.7, 0.3] }: StreamOptions) {
+  checkPower(method, p);
+  checkWeights(method, "alpha", alpha, 2);
+  checkWeights(method, "kappa", kappa, 2);
+  return { p, alpha, kappa };
+}
+
+export interface StreamingNormOptions extends ChannelNormOptions, StreamOptions {
+  /** For each step, whether an update of the weights follows it. Default: after every step. */
+  updates?: readonly boolean[];
+}
+
+/**
+ * Streaming normalization of a sequence of batches: statistics are averages over the batches since the last update of the
+ * weights and decaying averages over updates, so that batches may be of one sample, and steps of a recurrent network share
+ * them.
+ *
+ * y_t = (x_t − mean)/(moment + eps)^(1/p)·weight[c] + bias[c]; mean = alpha[0]·long + alpha[1]·short, short the average of
+ * the means of the batches since the last update, x_t's with them, long = kappa[0]·long + kappa[1]·short at the first step
+ * after an update (at first: short; short stands for long until then); moment likewise of mean |x_t − mean|^p.
+ *
+ * xs is `[T, N, C, ...spatial]` or, with `layout: "channels-last"`, `[T, N, ...spatial, C]`, f32 or f64; weight and bias are
+ * `[C]`. Defaults: p 2, alpha [0.5, 0.5], kappa [0.7, 0.3], eps 1e-5. For gradients, and to go on from where a sequence
+ * ended, see `StreamingNorm`. Throws where p is not above 0, a length differs, or eps is negative.
+ *
+ * Source: Q. Liao, K. Kawaguchi, T. Poggio, "Streaming Normalization", 2016, arXiv:1610.06160.
+ *
+ * @example
+ * const xs = { data: new Float32Array(3 * 4 * 2).map((_, i) => i % 5), shape: [3, 4, 2] };
+ * const ys = streamingNorm(xs, { updates: [true, false, true] });
+ */
+export function streamingNorm(xs: TensorLike, options: StreamingNormOptions = {}): Tensor {
+  const method = "streamingNorm";
+  const operand = readTensor(method, "xs", xs);
+  const [steps, ...shape] = operand.shape;
+  if (shape.length < 2) {
+    fail(method, `xs must be at least [T, N, C], steps, samples and channels, got shape ${show(operand.shape)}`);
+  }
+  const updates = options.updates ?? new Array<boolean>(steps).fill(true);
+  if (!Array.isArray(updates) || updates.length !== steps) {
+    fail(method, `updates must be a list of ${steps}, one for each step, got ${show(updates)}`);
+  }
+  const stream = checkStream(method, options);
+  const target = new Target(method, options.out, operand);
+  target.checkOverlap(method, "xs", operand);
+  const ys = options.out ?? { data: new (arrayClass(operand.dtype))(operand.length), shape: [...operand.shape] };
+  const size = operand.length / steps;
+  const channels = options.layout === "channels-last" ? shape[shape.length - 1] : shape[1];
+  let streams = { mean: emptyStream(channels), moment: emptyStream(channels) };
+  for (let t = 0; t < steps; t++) {
+    const part = (data: TypedArray) => ({ data: data.subarray(t * size, (t + 1) * size), shape });
+    const call = { ...options, ...stream, out: part(ys.data) };
+    streams = forwardAs(method, part(elementsOf(operand)), streams, true, call).next;
+    if (updates[t]) for (const { counts } of [streams.mean, streams.moment]) counts[2] = 1;
+  }
+  return ys as Tensor;
+}
+
+/**
+ * Streaming normalization as a layer: statistics, and the gradients with respect to them, are averaged over the steps since
+ * the last update of the weights and over updates. Weight (ones at first) and bias (zeros) have gradients.
+ *
+ * Call `forward` for each step, `backward` for each step in reverse (with its `saved`, where there are several), and
+ * `onWeightUpdate` after each step of the optimizer. The formula is that of `streamingNorm`. In `backward`, the gradients
+ * with respect to mean and moment, which reach x as in batch norm, are replaced by
+ * beta[0]·long + beta[1]·short + beta[2]·present of their own streams. alpha [0, 1] and beta [0, 0, 1] with an update after
+ * every step are batch norm. Eval and frozen mode use the statistics as they are.
+ *
+ * Defaults: p 2, alpha [0.5, 0.5], beta [0.6, 0, 0.4], kappa and gradientKappa [0.7, 0.3], eps 1e-5. The paper also has
+ * alpha [0.7, 0.3] and beta [0.7, 0, 0.3], for recurrent networks and batches of one.
+ *
+ * @example
+ * const norm = new StreamingNorm(768, { alpha: [0.7, 0.3], beta: [0.7, 0, 0.3] });
+ * const y = norm.forward(x);
+ * const dx = norm.backward(dy); // norm.weight.grad, norm.bias.grad
+ * norm.onWeightUpdate(); // after the optimizer's step
+ */
+export class StreamingNorm extends ChannelLayer {
+  readonly p: number;
+  readonly alpha: readonly [long: number, short: number];
+  readonly beta: readonly [long: number, short: number, present: number];
+  readonly kappa: readonly [old: number, fresh: number];
+  readonly gradientKappa: readonly [old: number, fresh: number];
+  readonly #statistics: Streams;
+  readonly #gradients: Streams;
+  #saved: StreamingNormSaved | undefined;
+
+  constructor(numFeatures: number, config: StreamingNormConfig = {}) {
+    const method = "StreamingNorm";
+    super(method, numFeatures, config);
+    const { p, alpha, kappa } = checkStream(method, config);
+    this.p = p;
+    this.alpha = alpha;
+    this.kappa = kappa;
+    this.beta = config.beta ?? [0.6, 0, 0.4];
+    this.gradientKappa = config.gradientKappa ?? [0.7, 0.3];
+    checkWeights(method, "beta", this.beta, 3);
+    checkWeights(method, "gradientKappa", this.gradientKappa, 2);
+    this.#statistics = { mean: emptyStream(numFeatures), moment: emptyStream(numFeatures) };
+    this.#gradients = { mean: emptyStream(numFeatures), moment: emptyStream(numFeatures) };
+  }
+
+  /** What the last forward kept, for a later `backward`. */
+  get saved(): StreamingNormSaved | undefined {
+    return this.#saved;
+  }
+
+  forward(x: TensorLike, options: { out?: TensorLike } = {}): Tensor {
+    const method = "StreamingNorm.forward";
+    const { p, alpha, kappa } = this;
+    const call = { ...this.optionsFor(method, x), p, alpha, kappa, out: options.out };
+    const { y, saved, next } = forwardAs(method, x, this.#statistics, this.mode === "train", call);
+    commit(this.#statistics.mean, next.mean);
+    commit(this.#statistics.moment, next.moment);
+    this.#saved = saved;
+    return y;
+  }
+
+  /** dx of the last forward, or of `saved`; adds to the gradients of weight and bias, except in eval mode. */
+  backward(dy: TensorLike, options: { saved?: StreamingNormSaved; out?: TensorLike } = {}): Tensor {
+    const method = "StreamingNorm.backward";
+    const saved = (options.saved ?? this.#saved) as StreamingNormSaved;
+    const { p, beta, gradientKappa: kappa } = this;
+    const { gradients, next } = backwardAs(method, dy, saved, this.#gradients, { p, beta, kappa }, options.out);
+    commit(this.#gradients.mean, next.mean);
+    commit(this.#gradients.moment, next.moment);
+    this.learn(gradients);
+    return gradients.dx;
+  }
+
+  /** To be called after each update of the weights: the next forward and backward fold short averages into the long ones. */
+  onWeightUpdate(): void {
+    for (const { counts } of this.#all().map(([, stream]) => stream)) counts[2] = 1;
+  }
+
+  /** Forgets all statistics and gradients of statistics. */
+  resetStatistics(): void {
+    for (const [, stream] of this.#all()) commit(stream, emptyStream(this.numFeatures));
+  }
+
+  protected override stateEntries(): StateEntry[] {
+    const entries = super.stateEntries();
+    for (const [name, { long, short, counts }] of this.#all()) {
+      const shape = [this.numFeatures];
+      entries.push({ name: `${name}_long`, aliases: [], data: long, shape });
+      entries.push({ name: `${name}_short`, aliases: [], data: short, shape });
+      entries.push({ name: `${name}_counts`, aliases: [], data: counts, shape: [3] });
+    }
+    return entries;
+  }
+
+  #all(): Array<[name: string, stream: Stream]> {
+    return [
+      ["mean", this.#statistics.mean],
+      ["moment", this.#statistics.moment],
+      ["mean_gradient", this.#gradients.mean],
+      ["moment_gradient", this.#gradients.moment],
+    ];
+  }
+}
