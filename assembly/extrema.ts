@@ -1,11 +1,11 @@
 /**
- * Least and greatest element of each column, elements brought between bounds and their signs, the norms of each row, and
- * rows brought to a norm of 1.
+ * Least and greatest element of each column, elements brought between bounds and their signs, the norms of each row,
+ * and rows brought to a norm of 1.
  *
  * Shapes: x [rows, cols]; low and high have one element of T a column and are merged into (the caller starts them at
  *   +Infinity and −Infinity). Row norms are f64, one a row.
- * Error: extrema are exact, NaN is passed over; a column of NaN alone keeps what it had. Norms: a few ulps. Unit rows: two
- *   roundings, 1.5 ulps, more than x/norm; a row of zeros stays, one with NaN becomes NaN.
+ * Error: extrema are exact, NaN is passed over; a column of NaN alone keeps what it had. Norms: a few ulps. Unit rows:
+ *   two roundings, 1.5 ulps, more than x/norm; a row of zeros stays, one with NaN becomes NaN.
  */
 import { map, reduce } from "./loops";
 import { rowBlock_f32, rowBlock_f64, runSquares } from "./moments";
@@ -223,8 +223,8 @@ const waiting = memory.data(32 * 8, 16);
 const UNIT_BLOCK_BYTES: i32 = 12288;
 
 /**
- * y = x/‖x‖ of each row, as a product with 1/‖x‖, while the row is in L1; the norms, f64, go to `norm` unless it is 0. y may
- * be x. A few rows are measured, then scaled, so that no row waits for its sum, root and inverse.
+ * y = x/‖x‖ of each row, as a product with 1/‖x‖, while the row is in L1; the norms, f64, go to `norm` unless it is 0.
+ * y may be x. A few rows are measured, then scaled, so that no row waits for its sum, root and inverse.
  */
 function rowUnit<T, N>(y: usize, norm: usize, x: usize, rows: i32, n: i32): void {
   const p = changetype<N>(0);

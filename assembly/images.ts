@@ -4,10 +4,10 @@
  *   y = (byte − center[c])·scale[c] + shift[c];  byte = y·scale[c] + shift[c], ties to even, within 0 to 255, NaN to 0
  *
  * Shapes: n pixels of `channels` (3 or 4) bytes: r g b, and one that is left out. Floats are f32: three planes of n,
- *   `plane` elements apart, or n triples r g b. Coefficients are 12 f32, those of r, g and b four times over: three vectors
- *   for the three of four triples. Outputs may not overlap inputs.
- * Error: three roundings, |y|·1.5·2⁻²³ at the most, where byte − center is exact (center a multiple of 2⁻¹⁵ up to 2⁸) and
- *   |shift| far below |y|.
+ *   `plane` elements apart, or n triples r g b. Coefficients are 12 f32, those of r, g and b four times over: three
+ *   vectors for the three of four triples. Outputs may not overlap inputs.
+ * Error: three roundings, |y|·1.5·2⁻²³ at the most, where byte − center is exact (center a multiple of 2⁻¹⁵ up to 2⁸)
+ *   and |shift| far below |y|.
  */
 import { v } from "./vec";
 
@@ -328,8 +328,12 @@ export function triplesToPixels(out: usize, y: usize, n: i32, channels: i32, sca
 }
 
 /**
- * A row of n pixels, each between four others: of the pixels at left[i] and right[i] bytes in the rows `top` and `bottom`
- *   out[i] = ((t + (b − t)·down) − center)·scale + shift,  t = top(left) + (top(right) − top(left))·across[i], b likewise,
+ * A row of n pixels, each between four others: of the pixels at left[i] and right[i] bytes in the rows `top` and
+ * `bottom`
+ *
+ *   out[i] = ((t + (b − t)·down) − center)·scale + shift
+ *   t = top(left) + (top(right) − top(left))·across[i], b likewise
+ *
  * as four f32 each, of which the fourth has no meaning. left and right are u32, across f32.
  */
 export function blendPixels(

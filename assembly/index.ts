@@ -1,6 +1,7 @@
 /**
  * The kernels. A name is <row|col><Op>_<f32|f64>; arguments go outputs, inputs, counts in elements, scalars. `row` works
- * along contiguous runs (rows of a matrix, planes of an image), `col` across them, `each` on elements by themselves.
+ * along contiguous runs (rows of a matrix, planes of an image), `col` across them, `each` on elements by themselves,
+ * `cross` on rows and columns together.
  */
 export {
   colAffine_f32,

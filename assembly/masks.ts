@@ -1,6 +1,6 @@
 /**
- * Rows chosen by a mask: packed together, so that the other kernels see only them, and cleared; and elements chosen by one:
- * y[i] = scale·x[i] + shift where mask[i] is not 0, else `other`.
+ * Rows chosen by a mask: packed together, so that the other kernels see only them, and cleared; and elements chosen by
+ * one: y[i] = scale·x[i] + shift where mask[i] is not 0, else `other`.
  *
  * Shapes: x [rows, cols], mask uint8, one a row, 0 = left out. For a plane of single elements, cols is 1.
  *   out holds the kept rows in order and may be x. Exact. eachChoose: x, y and mask [n], y may be x; two roundings.

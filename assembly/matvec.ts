@@ -1,12 +1,14 @@
 /**
  * A matrix with a vector: the dot product of each row, the combination of all rows, and a product of two vectors added.
  *
- * Formula: rowDot y[r] += Σ_j a[r, j]·x[j]; colCombine y[j] += Σ_r u[r]·a[r, j]; rowOuter y[r, j] = k·a[r, j] + b[r]·w[j].
- * Shapes: a [rows, n], x and w [n], u and b one a row, all T; the sums y are f64 and are added to. rowOuter: y may be a;
- *   w has n elements for every `period` rows, b has `period` entries, row r takes entry (first + r) mod period of b and
- *   row ⌊(first + r) / period⌋ of w.
- * Error: products in lanes of T over blocks (of a row: moments.ts; of COL_BLOCK_ROWS rows), merged in f64: a few ulps of
- *   Σ|term|. Inputs may be split at multiples of a block. Sums beyond the range of T, and NaN, stay in their row or column.
+ * Formula: rowDot y[r] += Σ_j a[r, j]·x[j]; colCombine y[j] += Σ_r u[r]·a[r, j]; rowOuter y[r, j] = k·a[r, j] +
+ *   b[r]·w[j].
+ * Shapes: a [rows, n], x and w [n], u and b one a row, all T; the sums y are f64 and are added to. rowOuter: y may be
+ *   a; w has n elements for every `period` rows, b has `period` entries, row r takes entry (first + r) mod period of b
+ *   and row ⌊(first + r) / period⌋ of w.
+ * Error: products in lanes of T over blocks (of a row: moments.ts; of COL_BLOCK_ROWS rows), merged in f64: a few ulps
+ *   of Σ|term|. Inputs may be split at multiples of a block. Sums beyond the range of T, and NaN, stay in their row or
+ *   column.
  */
 import { addWide } from "./gradient";
 import { map, reduce } from "./loops";

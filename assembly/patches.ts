@@ -1,8 +1,8 @@
 /**
  * The windows of a two-dimensional convolution as columns of a matrix, and the sum that goes back.
  *
- * Formula: rowPatches y[(c·kh + i)·kw + j, oy·outW + ox] = x(c, oy·strideY + i·dilationY − padY, ox·strideX + j·dilationX −
- *   padX), 0 outside; rowPatchesAdd adds each y to its place in x.
+ * Formula: rowPatches y[(c·kh + i)·kw + j, oy·outW + ox] = x(c, oy·strideY + i·dilationY − padY, ox·strideX +
+ *   j·dilationX − padX), 0 outside; rowPatchesAdd adds each y to its place in x.
  * Shapes: y [channels·kh·kw, outH·outW]; element (c, row, column) of x [channels, height, width] is at c·channelStep +
  *   row·rowStep + column·columnStep, so that either layout can be read. y may not overlap x.
  * Error: rowPatches is exact; rowPatchesAdd adds at most kh·kw terms to an element, in order, in T.

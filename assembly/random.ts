@@ -1,11 +1,12 @@
 /**
- * Random numbers by counter: number e of stream s under a seed is a function of (seed, s, e) alone, so that any part can be
- * made again, in any order, with the same bits everywhere.
+ * Random numbers by counter: number e of stream s under a seed is a function of (seed, s, e) alone, so that any part
+ * can be made again, in any order, with the same bits everywhere.
  *
- * Formula: Philox4x32 with ten rounds on the counter (block, kind, stream) under the 64-bit seed gives four words a block;
- *   kind is 0 for rowKeep, 1 for rowNormal. rowKeep: element e is kept (1) where its word is at least `threshold`, else 0; e = 16·q + 4·j + i has word j of block
- *   4·q + i. rowNormal: two words make a uniform number of 53 bits, a block two of them, u and w, and those two normal
- *   numbers √(−2·ln u)·cos 2πw and √(−2·ln u)·sin 2πw (Box and Muller).
+ * Formula: Philox4x32 with ten rounds on the counter (block, kind, stream) under the 64-bit seed gives four words a
+ *   block; kind is 0 for rowKeep, 1 for rowNormal. rowKeep: element e is kept (1) where its word is at least
+ *   `threshold`, else 0; e = 16·q + 4·j + i has word j of block 4·q + i. rowNormal: two words make a uniform number of
+ *   53 bits, a block two of them, u and w, and those two normal numbers √(−2·ln u)·cos 2πw and √(−2·ln u)·sin 2πw (Box
+ *   and Muller).
  * Shapes: rowKeep out [n] bytes, n elements from 16·group on, room for the next multiple of 16. rowNormal out [n] from
  *   element 8·group on; scratch: 64 bytes.
  * Error: ln, sin and cos to 2 ulps in f64, rounded to T once.

@@ -44,11 +44,11 @@ function difference(ours, theirs) {
     let worst = 0;
     for (let i = 0; i < a.length; i++) {
       largest = Math.max(largest, Math.abs(a[i]));
-      // A NaN on either side is a difference.
       const apart = Math.abs(a[i] - b[i]);
-      if (!(apart <= worst)) worst = apart;
+      if (Number.isNaN(apart)) return `its ${key} or ours has NaN`;
+      worst = Math.max(worst, apart);
     }
-    if (!(worst <= TOLERANCE * largest)) return `its ${key} differs from ours by ${worst.toPrecision(2)}`;
+    if (worst > TOLERANCE * largest) return `its ${key} differs from ours by ${worst.toPrecision(2)}`;
   }
   return undefined;
 }

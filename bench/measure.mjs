@@ -44,19 +44,22 @@ async function timeBlock(contestant, count, warm) {
 export async function calibrate(contestant, { warmUp, patience }) {
   contestant.count = 1;
   contestant.isAsync = true;
+  contestant.blockTime = contestant.firstCall;
   contestant.isVerySlow = contestant.firstCall > 10 * patience;
   if (contestant.isVerySlow) return;
   const start = performance.now();
   const answer = contestant.run ? contestant.run() : contestant.block(1);
   contestant.isAsync = answer instanceof Promise;
   await answer;
-  contestant.isVerySlow = secondsSince(start) > patience;
+  contestant.blockTime = secondsSince(start);
+  contestant.isVerySlow = contestant.blockTime > patience;
   if (contestant.isVerySlow) return;
   for (let spent = 0; spent < warmUp; ) {
     const period = await timeBlock(contestant, contestant.count, false);
     spent += period * contestant.count;
     contestant.warm = period < SLOW;
     contestant.count = Math.max(1, Math.min(Math.ceil((1.5 * BLOCK) / period), 16 * contestant.count));
+    contestant.blockTime = period * contestant.count;
   }
 }
 
@@ -113,14 +116,16 @@ export function measurePairs(title, ours, peers, { seconds, minCycles }) {
         rounds: rounds.length,
       });
     };
-    const share = peer.isReference ? 3 : 1;
-    const time = share * seconds;
-    // The delay is Benchmark.js's pause between cycles; a cycle is a tenth of the time.
+    const share = peer.isReference ? 2 : 1;
+    const cycle = seconds / 5;
+    // The delay is Benchmark.js's pause between cycles. A cycle costs it milliseconds, hence few, and a good first guess
+    // of the rounds in one.
     suite.add(peer.name, fn, {
       defer: true,
       delay: 0,
-      minTime: time / 10,
-      maxTime: time,
+      initCount: Math.ceil(cycle / (ours.blockTime + peer.blockTime)),
+      minTime: cycle,
+      maxTime: share * seconds,
       minSamples: peer.isVerySlow ? 1 : share * minCycles,
       onComplete,
     });

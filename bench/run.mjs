@@ -30,8 +30,8 @@ const { values: options } = parseArgs({
  * Seconds for each pair and for warming up each contestant; cycles of Benchmark.js at the least; and seconds of a call
  * from which on one round must do.
  */
-const FULL = { seconds: 0.2, minCycles: 3, warmUp: 0.03, patience: 0.2 };
-const QUICK = { seconds: 0.03, minCycles: 3, warmUp: 0.01, patience: 0.1 };
+const FULL = { seconds: 0.15, minCycles: 3, warmUp: 0.03, patience: 0.15 };
+const QUICK = { seconds: 0.03, minCycles: 3, warmUp: 0.005, patience: 0.1 };
 
 const say = options.json ? console.error : console.log;
 

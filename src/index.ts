@@ -62,6 +62,8 @@ export type {
   DivisiveNormSaved,
 } from "./layers/divisive-norm.js";
 export { DivisiveNorm, divisiveNorm, divisiveNormBackward, divisiveNormForward } from "./layers/divisive-norm.js";
+export type { GaussianMoments, GaussianMomentsOptions } from "./layers/gaussian-moments.js";
+export { gaussianMoments } from "./layers/gaussian-moments.js";
 export type {
   GhostArrangement,
   GhostBatchNormConfig,
@@ -117,6 +119,23 @@ export {
   meanOnlyBatchNormBackward,
   meanOnlyBatchNormForward,
 } from "./layers/mean-only-batch-norm.js";
+export type { NormPropConvConfig, NormPropConvOptions, NormPropConvSaved } from "./layers/norm-prop-conv.js";
+export { NormPropConv, normPropConv, normPropConvBackward, normPropConvForward } from "./layers/norm-prop-conv.js";
+export type {
+  NormPropActivation,
+  NormPropConfig,
+  NormPropGradients,
+  NormPropOptions,
+  NormPropSaved,
+} from "./layers/norm-prop-linear.js";
+export {
+  NormPropLinear,
+  normPropActivation,
+  normPropLinear,
+  normPropLinearBackward,
+  normPropLinearForward,
+  normPropRelu,
+} from "./layers/norm-prop-linear.js";
 export { presets } from "./layers/presets.js";
 export type {
   BatchNormLSTMConfig,
@@ -199,6 +218,8 @@ export { type MatmulOptions, matmul } from "./linalg/matmul.js";
 export { type SVD, svd } from "./linalg/svd.js";
 export type { SklearnCentering } from "./preprocessing/centering.js";
 export { Centering } from "./preprocessing/centering.js";
+export type { CovariateShift, CovariateShiftOptions } from "./preprocessing/covariate-shift-weights.js";
+export { covariateShiftWeights } from "./preprocessing/covariate-shift-weights.js";
 export type {
   ImageLike,
   ImageResize,
@@ -224,12 +245,32 @@ export type {
   StandardScalerConfig,
 } from "./preprocessing/standard-scaler.js";
 export { StandardScaler } from "./preprocessing/standard-scaler.js";
+export type { DecorrelationConfig, WhiteningConfig, WhiteningMethod } from "./preprocessing/whitening.js";
+export { Decorrelation, Whitening } from "./preprocessing/whitening.js";
+export type { BatchSizePhase, BatchSizeScheduleConfig, Decay } from "./schedules/batch-size-schedule.js";
+export { batchSizeSchedule, noiseScale } from "./schedules/batch-size-schedule.js";
+export type { EffectiveLearningRateOptions, Equilibrium } from "./schedules/effective-learning-rate.js";
+export {
+  effectiveLearningRate,
+  equilibriumLearningRate,
+  equilibriumNorm,
+} from "./schedules/effective-learning-rate.js";
+export type { ExponentialLearningRateConfig, LearningRatePhase } from "./schedules/exponential-learning-rate.js";
+export {
+  ExponentialLearningRate,
+  exponentialLearningRate,
+  exponentialMomentumBuffer,
+} from "./schedules/exponential-learning-rate.js";
 export { type RenormLimits, renormSchedule } from "./schedules/renorm-schedule.js";
+export { adaptedEpochs, type BatchSizes, squareRootLearningRate } from "./schedules/square-root-learning-rate.js";
 export type { BoundedBatchNormOptions } from "./weights/bounded-batch-norm.js";
 export { boundedBatchNorm } from "./weights/bounded-batch-norm.js";
+export { coherence } from "./weights/coherence.js";
 export type { FoldableNorm, FoldOptions, LinearMap } from "./weights/fold-batch-norm.js";
 export { foldBatchNorm } from "./weights/fold-batch-norm.js";
 export { type LecunNormalOptions, lecunNormal } from "./weights/lecun-normal.js";
+export { type OrthogonalOptions, orthogonal } from "./weights/orthogonal-init.js";
+export { type SingularValueBoundingOptions, singularValueBounding } from "./weights/singular-value-bounding.js";
 export type {
   SpectralNormConfig,
   SpectralNormOptions,
@@ -237,6 +278,8 @@ export type {
   SpectralNormSaved,
 } from "./weights/spectral-norm.js";
 export { SpectralNorm, spectralNorm, spectralNormBackward, spectralNormForward } from "./weights/spectral-norm.js";
+export type { UnitNormOptions, UnitNormSaved } from "./weights/unit-norm.js";
+export { unitNorm, unitNormBackward, unitNormForward } from "./weights/unit-norm.js";
 export type {
   WeightNormConfig,
   WeightNormGradients,

@@ -203,7 +203,7 @@ def prepare(request, operations):
     call, result = table[request["operation"]]({**request, "inputs": inputs})
     files = {}
     for key, array in result().items():
-        files[key] = f"{request['directory']}/result-{key}"
+        files[key] = f"{request['directory']}/{request['peer']}-{key}"  # read when all the peers are prepared
         np.ascontiguousarray(array, np.float32).tofile(files[key])
     return call, {"results": files}
 

@@ -21,8 +21,8 @@ function normals(length, next, scale = () => 1) {
 }
 
 /**
- * Embeddings [n, d] of texts on `topics` topics: a mean that all share, the topic, and everything else that a text says,
- * most of it along a few directions (the j-th has a variance of 1/j).
+ * Embeddings [n, d] of texts on `topics` topics: a mean that all share, the topic, and everything else that a text
+ * says, most of it along a few directions (the j-th has a variance of 1/j).
  */
 export function makeEmbeddings({ n, d, topics, seed }) {
   const next = uniform(seed);

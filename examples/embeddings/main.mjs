@@ -3,12 +3,12 @@
  *
  *     node examples/embeddings/main.mjs
  *
- * Embeddings of texts lie in a narrow cone: a mean that all share and a few strong directions make the cosine of any two
- * of them large, whatever the texts are about. Centering takes the mean away; whitening makes all directions count alike,
- * after which the cosine of unrelated texts is about 0 and nearest neighbours share a topic more often.
+ * Embeddings of texts lie in a narrow cone: a mean that all share and a few strong directions make the cosine of any
+ * two of them large, whatever the texts are about. Centering takes the mean away; whitening makes all directions count
+ * alike, after which the cosine of unrelated texts is about 0 and nearest neighbours share a topic more often.
  *
- * The embeddings are made up (10,000 of 384 numbers, 50 topics; see data.mjs). They come in batches, as from a stream: the
- * statistics are gathered batch by batch with `partialFit`, then each batch is whitened and brought to unit length.
+ * The embeddings are made up (10,000 of 384 numbers, 50 topics; see data.mjs). They come in batches, as from a stream:
+ * the statistics are gathered batch by batch with `partialFit`, then each batch is whitened and brought to unit length.
  *
  * Printed, for each treatment: mean, deviation and percentiles of the cosine of random pairs, and how many of the ten
  * nearest neighbours (by cosine) are on the same topic. With 50 topics chance is 2 %.

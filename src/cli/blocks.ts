@@ -20,12 +20,14 @@ export interface BlocksOptions {
   /** A word for the progress bar. */
   task: string;
   onText?: ReadOptions["onText"];
+  /** Whether a missing value may be what made `use` throw. */
+  isComplete?: boolean;
 }
 
 /** Reads the chosen columns of a table to its end; `use` is called with each block. Returns the number of rows. */
 export async function readBlocks(
   source: Source,
-  { chosen, dtype, task, onText }: BlocksOptions,
+  { chosen, dtype, task, onText, isComplete = false }: BlocksOptions,
   use: (block: Block) => void,
 ): Promise<number> {
   const width = chosen.length;
@@ -41,7 +43,7 @@ export async function readBlocks(
     try {
       use({ values, rows: filled / width });
     } catch (error) {
-      failOnInfinity(source, chosen, values, firstRow);
+      failOnCell(source, chosen, values, firstRow, isComplete);
       throw error;
     }
     filled = 0;
@@ -66,12 +68,20 @@ export async function readBlocks(
   return rows;
 }
 
-/** Scalers tell an infinity by its place in the block: this tells its place in the file. */
-function failOnInfinity(source: Source, chosen: readonly number[], values: TypedArray, firstRow: number): void {
-  const at = values.findIndex((value) => Math.abs(value) === Infinity);
+/** Scalers tell a value that they refuse by its place in the block: this tells its place in the file. */
+function failOnCell(
+  source: Source,
+  chosen: readonly number[],
+  values: TypedArray,
+  firstRow: number,
+  isComplete: boolean,
+): void {
+  const at = values.findIndex((value) => Math.abs(value) === Infinity || (isComplete && Number.isNaN(value)));
   if (at < 0) return;
   const column = chosen[at % chosen.length];
   const place: Place = { file: source.file, row: firstRow + Math.floor(at / chosen.length), column: column + 1 };
   if (source.isNamed) place.name = source.columns[column].name;
+  if (Number.isNaN(values[at]))
+    failAt(place, "is missing, and this method learns from whole rows alone; remove the row");
   failAt(place, `${values[at]} has no place in statistics; remove the row, or leave the cell empty`);
 }

@@ -20,7 +20,8 @@ function runTasks(): void {
 
 export function cleanUpAtEnd(): void {
   process.on("exit", runTasks);
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  // Not SIGHUP: a listener would undo what nohup did.
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.once(signal, () => {
       runTasks();
       // With the listener gone this ends the process, and tells the shell why.

@@ -72,7 +72,7 @@ export function checkNumeric({ columns, file }: Source, chosen: readonly number[
 
 /**
  * The columns of a result. Scaled values stand where their columns stood. Where their number changed, all of the new ones
- * stand in the place of the first chosen column.
+ * stand in the place of the first chosen column. `names`: those of the values, where they are new.
  */
 export function outputColumns(
   source: Source,
@@ -87,10 +87,11 @@ export function outputColumns(
     const value = placeOf.get(i);
     if (value === undefined) {
       if (!dropRest) result.push({ name, source: i });
-    } else if (names === undefined) result.push({ name, value, source: i });
-    else if (i === first) result.push(...names.map((newName, j) => ({ name: newName, value: j })));
+    } else if (names === undefined || names.length === chosen.length) {
+      result.push({ name: names?.[value] ?? name, value, source: i });
+    } else if (i === first) result.push(...names.map((newName, j) => ({ name: newName, value: j })));
   }
   // Without the rest there is no place to keep: the order is the one that was asked for.
-  if (dropRest && names === undefined) result.sort((a, b) => (a.value as number) - (b.value as number));
+  if (dropRest) result.sort((a, b) => (a.value as number) - (b.value as number));
   return result;
 }

@@ -23,6 +23,16 @@ export function failAt({ file, row, column, name }: Place, message: string): nev
   throw new DataError(`${parts.join(", ")}: ${message}`);
 }
 
+/** Work whose errors are about a file; `translate` puts their messages in words of the command line. */
+export function attempt<T>(file: string, work: () => T, translate = (message: string) => message): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return failAt({ file }, translate(error.message));
+  }
+}
+
 /** The message of a system error without its call and code. */
 export function explain(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;

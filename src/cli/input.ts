@@ -7,7 +7,7 @@ import { TemporaryFile } from "./cleanup.js";
 import { DataError, explain } from "./errors.js";
 
 /** Bytes read at a time: large enough for the parsers, small enough for the memory. */
-const CHUNK_BYTES = 1 << 20;
+const CHUNK_BYTES = 1 << 18;
 
 /** The first bytes of a regular file as Latin-1 text; nothing of what cannot be read twice. */
 export function firstText(file: string): string {
@@ -72,7 +72,7 @@ export class Input {
     }
   }
 
-  /** All bytes from the start, in chunks of about a mebibyte. */
+  /** All bytes from the start, in chunks of a size that suits the parsers. */
   async *chunks(): AsyncGenerator<Buffer> {
     let waiting: Buffer[] = [this.head];
     let bytes = this.head.length;

@@ -86,6 +86,7 @@ function addFit(program: Command): void {
     .summary("learn a method from a table, and write it as a model")
     .description("Learns a method from a table, and writes it as a model (JSON).")
     .usage("<method> <input> [options]")
+    .configureHelp({ subcommandTerm: (command) => command.name() })
     .addHelpText(
       "after",
       `
@@ -100,7 +101,7 @@ Examples:
     const command = parent
       .command(method.name)
       .summary(method.summary)
-      .description(`Scales ${method.summary}.`)
+      .description(`${method.summary[0].toUpperCase()}${method.summary.slice(1)}.`)
       .argument("<input>", 'the table: CSV, NPY or Parquet; "-" is standard input');
     for (const { flags, description, parse } of method.options) {
       command.addOption(parse ? parsedOption(flags, description, parse) : new Option(flags, description));

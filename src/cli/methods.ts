@@ -8,6 +8,7 @@ import { Normalizer } from "../preprocessing/normalizer.js";
 import { RobustScaler } from "../preprocessing/robust-scaler.js";
 import type { SavedScaler } from "../preprocessing/scaler.js";
 import { StandardScaler } from "../preprocessing/standard-scaler.js";
+import { Decorrelation, Whitening, type WhiteningMethod } from "../preprocessing/whitening.js";
 import { UsageError } from "./errors.js";
 
 export interface Rows {
@@ -25,7 +26,7 @@ export interface AnyScaler {
   toJSON(): SavedScaler;
 }
 
-/** A number for each column, or for the model as a whole. */
+/** Numbers by their names, one for each column. */
 export type Description = Record<string, ArrayLike<number>>;
 
 export interface MethodOption {
@@ -37,29 +38,48 @@ export interface MethodOption {
 
 export interface Method {
   name: string;
-  /** The class, as saved models call it. */
-  kind: string;
-  /** A line that says what it does. */
+  /** Whether what a scaler saved is of this method. */
+  isOf(saved: SavedScaler): boolean;
+  /** What it does, as after "to". */
   summary: string;
   options: readonly MethodOption[];
   /** `options`: by their names in camel case. */
   create(options: Record<string, unknown>): AnyScaler;
   load(saved: unknown): AnyScaler;
+  /** The results are new columns, none of which stands for one of the old. */
+  rotates: boolean;
+  /** It learns from whole rows alone: a missing value is an error. */
+  isComplete: boolean;
   /** What `inspect` shows of each column. */
   describe(scaler: AnyScaler): Description;
+  /** What `inspect` shows of each new column. */
+  describeComponents?(scaler: AnyScaler): Description;
 }
 
-/** Types an entry by its class, and forgets the class: the table holds them all. */
-function method<S extends AnyScaler>(entry: {
+interface Entry<S extends AnyScaler> extends Partial<Pick<Method, "options" | "isOf" | "rotates" | "isComplete">> {
   name: string;
   summary: string;
-  options?: readonly MethodOption[];
   create(options: Record<string, unknown>): S;
   load(saved: unknown): S;
   describe(scaler: S): Description;
-}): Method {
-  const kind = entry.create({}).toJSON().kind;
-  return { options: [], ...entry, kind, describe: (scaler) => entry.describe(scaler as S) };
+  describeComponents?(scaler: S): Description;
+}
+
+/** Types an entry by its class, and forgets the class: the table holds them all. */
+function method<S extends AnyScaler>(entry: Entry<S>): Method {
+  const { kind } = entry.create({}).toJSON();
+  const common = { options: [], rotates: false, isComplete: false, isOf: (saved: SavedScaler) => saved.kind === kind };
+  return { ...common, ...(entry as unknown as Entry<AnyScaler>) };
+}
+
+/** The share of each eigenvalue in their sum. */
+function describeEigenvalues({ eigenvalues }: { eigenvalues: Float64Array }): Description {
+  const sum = eigenvalues.reduce((a, b) => a + b, 0);
+  return { eigenvalue: eigenvalues, "share of variance": eigenvalues.map((value) => value / sum) };
+}
+
+function describeCovariance({ mean, covariance }: Whitening | Decorrelation): Description {
+  return { mean, std: mean.map((_, j) => Math.sqrt(covariance.data[j * (mean.length + 1)])) };
 }
 
 function number(text: string): number {
@@ -80,10 +100,40 @@ const ddof: MethodOption = {
   parse: number,
 };
 
+const eps: MethodOption = {
+  flags: "--eps <value>",
+  description: "added to the eigenvalues, so that directions with little variance are not blown up (default: 0)",
+  parse: number,
+};
+
+const components: MethodOption = {
+  flags: "--components <n>",
+  description: "how many of the leading directions to keep (default: all)",
+  parse: number,
+};
+
+function whitening(name: WhiteningMethod, summary: string): Method {
+  const rotates = name.startsWith("pca");
+  return method<Whitening>({
+    name,
+    summary,
+    options: rotates ? [components, eps, ddof] : [eps, ddof],
+    rotates,
+    isComplete: true,
+    isOf: ({ kind, config }) => kind === "Whitening" && config.method === name,
+    create: ({ components: nComponents, ...config }) =>
+      new Whitening({ ...config, method: name, nComponents: nComponents as number | undefined }),
+    load: Whitening.fromJSON,
+    describe: describeCovariance,
+    // The triangle of Cholesky belongs to no directions.
+    describeComponents: name === "cholesky" ? undefined : describeEigenvalues,
+  });
+}
+
 export const methods: readonly Method[] = [
   method({
     name: "standard",
-    summary: "to mean 0 and standard deviation 1 (z-scores)",
+    summary: "bring each column to mean 0 and standard deviation 1 (z-scores)",
     options: [
       ddof,
       { flags: "--no-mean", description: "do not subtract the mean" },
@@ -96,7 +146,7 @@ export const methods: readonly Method[] = [
   }),
   method({
     name: "min-max",
-    summary: "to the range from 0 to 1, or another",
+    summary: "bring each column into the range from 0 to 1, or another",
     options: [
       {
         flags: "--feature-range <low,high>",
@@ -111,14 +161,14 @@ export const methods: readonly Method[] = [
   }),
   method({
     name: "max-abs",
-    summary: "divided by the greatest magnitude: into -1 to 1, zeros stay",
+    summary: "divide each column by its greatest magnitude: into -1 to 1, zeros stay",
     create: () => new MaxAbsScaler(),
     load: MaxAbsScaler.fromJSON,
     describe: ({ maxAbs, scale }) => ({ "max |x|": maxAbs, scale }),
   }),
   method({
     name: "robust",
-    summary: "to median 0 and interquartile range 1, on which outliers have no hold",
+    summary: "bring each column to median 0 and interquartile range 1, on which outliers have no hold",
     options: [
       {
         flags: "--quantile-range <low,high>",
@@ -136,20 +186,41 @@ export const methods: readonly Method[] = [
   }),
   method({
     name: "centering",
-    summary: "to mean 0, the spread stays",
+    summary: "bring each column to mean 0; the spread stays",
     create: () => new Centering(),
     load: Centering.fromJSON,
     describe: ({ mean }) => ({ mean }),
   }),
   method({
     name: "normalizer",
-    summary: "each row to length 1; nothing is learned, and nothing can be undone",
+    summary: "bring each row to length 1; nothing is learned, and nothing can be undone",
     options: [{ flags: "--norm <l1|l2|max>", description: "how length is measured (default: l2)" }],
     create: (config) => new Normalizer(config),
     load: Normalizer.fromJSON,
     describe: () => ({}),
   }),
+  method<Decorrelation>({
+    name: "decorrelation",
+    summary: "turn rows to their principal directions: uncorrelated columns, that of most variance first",
+    options: [ddof],
+    rotates: true,
+    isComplete: true,
+    create: (config) => new Decorrelation(config),
+    load: Decorrelation.fromJSON,
+    describe: describeCovariance,
+    describeComponents: describeEigenvalues,
+  }),
+  whitening("pca", "whiten: uncorrelated columns of variance 1, principal directions, that of most variance first"),
+  whitening("zca", "whiten: uncorrelated columns of variance 1, as near to the data as can be (sphering)"),
+  whitening("pca-cor", "whiten as pca, whatever the units of the columns"),
+  whitening("zca-cor", "whiten as zca, whatever the units of the columns"),
+  whitening("cholesky", "whiten: each column freed of those after it; the last is only scaled"),
 ];
+
+/** The method of what a scaler saved. */
+export function methodOf(saved: SavedScaler | undefined): Method | undefined {
+  return saved && methods.find(({ isOf }) => isOf(saved));
+}
 
 /** The rows of a batch as scalers take them. */
 export function rowsOf(data: TypedArray, width: number): Rows {

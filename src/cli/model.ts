@@ -4,7 +4,7 @@ import type { SavedScaler } from "../preprocessing/scaler.js";
 import { checkNumeric, chooseColumns } from "./columns.js";
 import { DataError, explain, failAt, quote } from "./errors.js";
 import type { Source } from "./formats/format.js";
-import { type AnyScaler, type Method, methods } from "./methods.js";
+import { type AnyScaler, type Method, methodOf } from "./methods.js";
 
 export interface Model {
   /** How messages call it. */
@@ -15,9 +15,14 @@ export interface Model {
   columns: readonly (string | number)[] | null;
 }
 
-/** The columns of a table, as a model remembers them. */
+/** The columns of a table, as a model remembers them: by their names, where these tell them apart. */
 export function rememberColumns({ columns, isNamed }: Source, chosen: readonly number[]): (string | number)[] {
-  return chosen.map((column) => (isNamed ? columns[column].name : column + 1));
+  const count = new Map<string, number>();
+  for (const { name } of columns) count.set(name, (count.get(name) ?? 0) + 1);
+  return chosen.map((column) => {
+    const { name } = columns[column];
+    return isNamed && count.get(name) === 1 ? name : column + 1;
+  });
 }
 
 export function modelToJSON({ method, columns, scaler }: Omit<Model, "file">): string {
@@ -39,7 +44,7 @@ export function readModel(file: string): Model {
     failAt({ file: name }, `is a model of version ${quote(String(evenkeel))}; a newer evenkeel wrote it, update`);
   }
   const scaler = (evenkeel === 1 ? saved.scaler : saved) as SavedScaler | undefined;
-  const method = methods.find(({ kind }) => kind === scaler?.kind);
+  const method = methodOf(scaler);
   if (method === undefined) failAt({ file: name }, "is not a model; evenkeel fit makes one");
   try {
     return { file: name, method, scaler: method.load(scaler), columns: readColumns(name, columns) };

@@ -42,12 +42,10 @@ const overflow: number[] = [];
 const free: Array<{ start: number; size: number }> = [];
 const live = new Map<number, number>();
 
-function decodeBase64(text: string): Uint8Array {
-  const modern = Uint8Array as unknown as { fromBase64?: (text: string) => Uint8Array };
-  if (modern.fromBase64) return modern.fromBase64(text);
-  const binary = atob(text);
-  const bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
+/** The bytes of a text of which each character is one. */
+function bytesOf(text: string): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
   return bytes;
 }
 
@@ -60,7 +58,7 @@ function withoutSuffix(all: Kernels, suffix: string): TypedKernels {
 }
 
 function start(): Kernels {
-  const module = new WebAssembly.Module(decodeBase64(kernelBytes) as unknown as BufferSource);
+  const module = new WebAssembly.Module(bytesOf(kernelBytes));
   const all = instantiateSync(module).exports as unknown as Kernels;
   kernels32 = withoutSuffix(all, "_f32");
   kernels64 = withoutSuffix(all, "_f64");

@@ -10,7 +10,8 @@ import { streamCells } from "./cells.js";
 import { checkNumber } from "./errors.js";
 import type { Geometry } from "./geometry.js";
 import { copyF64, type DType, elementBytes, kernels, kernelsOf, scratch, scratchF64, withScratch } from "./memory.js";
-import { stageValues } from "./stream.js";
+import type { RowOptions } from "./rows.js";
+import { stageValues, stageWhole, stream } from "./stream.js";
 import type { Operand, Target } from "./tensor.js";
 
 /** Σ|x − mean|^p of each cell, and Σ|x − mean|^(p−1)·sign(x − mean), its slope. */
@@ -113,6 +114,42 @@ export function applyPowerGradient(
         const [c, r, w, s, k0] = [center, rest, weight, slope, constant].map((start) => start + at);
         k.colGradPower(to, g, from, c, r, w, s, k0, rows, n, p, wide);
       }
+    });
+  });
+}
+
+/** Writes dx of rows with a weight for each element: `gradient`, one a row, with dy·weight in place of dy. */
+export function applyPowerRowsGradient(
+  dx: Target,
+  dy: Operand,
+  x: Operand,
+  { rows, n, period, weight }: RowOptions,
+  gradient: PowerGradient,
+  p: number,
+  largestSquares: number,
+): void {
+  const k = kernelsOf(x.dtype);
+  const width = elementBytes(x.dtype);
+  const lanes = lanesOf(x, p, largestSquares);
+  const wide = lanes === "float64" ? 1 : 0;
+  withScratch(() => {
+    const { center, rest } = stageMean(gradient.mean, lanes);
+    const scale = stageValues(gradient.weight, lanes);
+    const slope = stageValues(gradient.slope, lanes);
+    const constant = stageValues(gradient.constant, lanes);
+    const weights = stageWhole(weight, x.dtype);
+    // dy·1·weight: with mean 0 and deviation 1 nothing else happens to dy.
+    const zeros = stageValues(new Float64Array(rows), "float64");
+    const ones = stageValues(new Float64Array(rows).fill(1), "float64");
+    stream({ rows, n, fixed: true }, [dy, x], [dx], ([g, from, to], { row, rows: count }) => {
+      withScratch(() => {
+        let weighted = g;
+        if (weights) {
+          weighted = scratch(count * n * width);
+          k.rowStandardize(weighted, g, weights, 0, zeros, ones, count, n, row, period);
+        }
+        k.rowGradPower(to, weighted, from, center, rest, scale, slope, constant, count, n, row, rows, p, wide);
+      });
     });
   });
 }

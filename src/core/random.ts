@@ -1,6 +1,6 @@
 /**
- * Random numbers from a seed, the same on every machine: number e of stream s is a function of (seed, s, e), made by the
- * kernels of assembly/random.ts.
+ * Random numbers from a seed, the same on every machine: number e of stream s is a function of (seed, s, e), made by
+ * the kernels of assembly/random.ts.
  */
 import { fail, show } from "./errors.js";
 import { type DType, kernels, kernelsOf, scratch, type TypedArray, withScratch } from "./memory.js";
@@ -52,7 +52,9 @@ export function keepBytes(n: number): number {
   return Math.ceil(n / KEEP_GROUP) * KEEP_GROUP;
 }
 
-/** Writes a byte for each of n elements from `offset` on (a multiple of KEEP_CUT): 0 with probability `rate`, else 1. */
+/**
+ * Writes a byte for each of n elements from `offset` on (a multiple of KEEP_CUT): 0 with probability `rate`, else 1.
+ */
 export function writeKeep(at: number, n: number, offset: number, rate: number, seed: Seed, number: number): void {
   const threshold = Math.min(Math.round(rate * 2 ** 32), 2 ** 32 - 1);
   kernels().rowKeep(at, n, offset / KEEP_GROUP, threshold, number, seed.low, seed.high);

@@ -2,8 +2,18 @@
  * Rows normalized by their own statistics: y = (x − mean)·rstd·weight + bias with a weight and bias for each element, and
  * its gradient. Rows that fit the staging block go through the fused kernels; longer ones are cut, to the same bits.
  */
-import { copyF64, elementBytes, heap64, kernels, kernelsOf, scratch, scratchF64, withScratch } from "./memory.js";
-import { stageWhole, stream } from "./stream.js";
+import {
+  copyF64,
+  type DType,
+  elementBytes,
+  heap64,
+  kernels,
+  kernelsOf,
+  scratch,
+  scratchF64,
+  withScratch,
+} from "./memory.js";
+import { type Chunk, stageValues, stageWhole, stream } from "./stream.js";
 import type { Operand, Target } from "./tensor.js";
 
 /** Longer rows are worked on in parts, wherever they are: the order of the sums over rows is then another. */
@@ -78,15 +88,134 @@ export function normalizeRows(y: Target, x: Operand, options: RowOptions, eps: n
         if (!centered) values[mean / 8 + r] = 0;
         values[rstd / 8 + r] = 1 / Math.sqrt(values[rstd / 8 + r] / n + eps);
       }
-      stream(plan, [x], [y], ([from, to], { row, rows: count, offset, n: length }) => {
-        const skip = ((row % period) * n + offset) * width;
-        const w = weight && weight + skip;
-        const b = bias && bias + skip;
-        k.rowStandardize(to, from, w, b, mean + 8 * row, rstd + 8 * row, count, length, 0, 1);
+      stream(plan, [x], [y], ([from, to], chunk) => {
+        const { w, first, turns } = weightOf(weight, chunk, n, period, width);
+        const b = bias && bias + (w - weight);
+        const at = 8 * chunk.row;
+        k.rowStandardize(to, from, w, b, mean + at, rstd + at, chunk.rows, chunk.n, first, turns);
       });
     }
     return { mean: copyF64(mean, rows), rstd: copyF64(rstd, rows) };
   });
+}
+
+/** Where the weights of a chunk start: whole rows take them in turns, a part of a row has its own. */
+function weightOf(weight: number, { row, offset, n: length }: Chunk, n: number, period: number, width: number) {
+  if (length === n) return { w: weight, first: row, turns: period };
+  return { w: weight && weight + ((row % period) * n + offset) * width, first: 0, turns: 1 };
+}
+
+/** y = (x − mean)·rstd·weight + bias with statistics that are given. */
+export function standardizeRows(y: Target, x: Operand, options: RowOptions, statistics: RowStatistics): void {
+  const { rows, n, period } = options;
+  const k = kernelsOf(x.dtype);
+  const width = elementBytes(x.dtype);
+  withScratch(() => {
+    const mean = stageValues(statistics.mean, "float64");
+    const rstd = stageValues(statistics.rstd, "float64");
+    const weight = stageWhole(onesFor(options), x.dtype);
+    const bias = stageWhole(options.bias, x.dtype);
+    stream({ rows, n, cut: rowBlock(x.dtype) }, [x], [y], ([from, to], chunk) => {
+      const { w, first, turns } = weightOf(weight, chunk, n, period, width);
+      const b = bias && bias + (w - weight);
+      const at = 8 * chunk.row;
+      k.rowStandardize(to, from, w, b, mean + at, rstd + at, chunk.rows, chunk.n, first, turns);
+    });
+  });
+}
+
+export interface RowGradSums {
+  /** Σg and Σg·(x − mean) of each row, g = dy·weight. */
+  sumG: Float64Array;
+  sumGD: Float64Array;
+  /** Σdy·x̂ and Σdy over the rows that share a weight, [period, n] each. */
+  dweight: Float64Array;
+  dbias: Float64Array;
+}
+
+/** The sums that the gradients of rows and of their weights are made of. */
+export function rowGradSums(dy: Operand, x: Operand, options: RowOptions, statistics: RowStatistics): RowGradSums {
+  const { rows, n, period } = options;
+  const k = kernelsOf(x.dtype);
+  const width = elementBytes(x.dtype);
+  return withScratch(() => {
+    const mean = stageValues(statistics.mean, "float64");
+    const rstd = stageValues(statistics.rstd, "float64");
+    const weight = stageWhole(options.weight, x.dtype);
+    const sumG = scratchF64(rows);
+    const sumGD = scratchF64(rows);
+    const weights = new WeightGrads(options, mean, rstd, x.dtype);
+    const long = n * width > LONG_ROW_BYTES;
+    // Whole blocks of rows in each chunk keep the tree of the weights' sums the same for any chunking.
+    const plan = long ? { rows, n, cut: rowBlock(x.dtype) } : { rows, n, rowMultiple: weights.rowMultiple };
+    stream(plan, [dy, x], [], ([g, from], chunk) => {
+      const { row, rows: count, offset, n: length } = chunk;
+      const { w, first, turns } = weightOf(weight, chunk, n, period, width);
+      const at = 8 * row;
+      k.rowWeightedGradSums(sumG + at, sumGD + at, g, from, w, mean + at, count, length, first, turns);
+      const step = long ? 1 : count;
+      for (let r = 0; r < count; r += step) {
+        weights.add(g + r * n * width, from + r * n * width, row + r, step, offset, length);
+      }
+    });
+    return { sumG: copyF64(sumG, rows), sumGD: copyF64(sumGD, rows), ...weights.result };
+  });
+}
+
+/** Σdy·x̂ and Σdy over the rows that share a weight, in scratch. */
+class WeightGrads {
+  readonly #options: RowOptions;
+  readonly #mean: number;
+  readonly #rstd: number;
+  readonly #dtype: DType;
+  readonly #dweight: number;
+  readonly #dbias: number;
+  readonly #workspace: number;
+
+  constructor(options: RowOptions, mean: number, rstd: number, dtype: DType) {
+    this.#options = options;
+    this.#mean = mean;
+    this.#rstd = rstd;
+    this.#dtype = dtype;
+    this.#dweight = scratchF64(options.period * options.n);
+    this.#dbias = scratchF64(options.period * options.n);
+    this.#workspace = scratch(kernels().colScratchBytes());
+  }
+
+  /** Rows that a chunk holds a multiple of, so that the sums do not depend on the chunks. */
+  get rowMultiple(): number {
+    return kernels().colBlockRows() * this.#options.period;
+  }
+
+  /** Adds the rows [row, row + count), or part of one long row. */
+  add(g: number, from: number, row: number, count: number, offset: number, length: number): void {
+    const { n, period } = this.#options;
+    const k = kernelsOf(this.#dtype);
+    for (let p = 0; p < Math.min(period, count); p++) {
+      const share = Math.ceil((count - p) / period);
+      const skip = p * n * elementBytes(this.#dtype);
+      const stat = 8 * (row + p);
+      const at = 8 * (((row + p) % period) * n + offset);
+      k.colWeightGrad(
+        this.#dweight + at,
+        this.#dbias + at,
+        g + skip,
+        from + skip,
+        this.#mean + stat,
+        this.#rstd + stat,
+        share,
+        length,
+        period * n,
+        period,
+        this.#workspace,
+      );
+    }
+  }
+
+  get result(): { dweight: Float64Array; dbias: Float64Array } {
+    const { n, period } = this.#options;
+    return { dweight: copyF64(this.#dweight, period * n), dbias: copyF64(this.#dbias, period * n) };
+  }
 }
 
 /** Writes dx and returns Σdy·x̂ and Σdy over the rows that share a weight, [period, n] each. */
@@ -97,81 +226,38 @@ export function normalizeRowsGrad(
   options: RowOptions,
   statistics: RowStatistics,
 ): { dweight: Float64Array; dbias: Float64Array } {
-  const { rows, n, period, centered } = options;
+  const { rows, n, period } = options;
   const k = kernelsOf(x.dtype);
   const width = elementBytes(x.dtype);
-  return withScratch(() => {
-    const mean = scratch(rows * 8);
-    const rstd = scratch(rows * 8);
-    heap64().set(statistics.mean, mean / 8);
-    heap64().set(statistics.rstd, rstd / 8);
-    const weight = stageWhole(options.weight, x.dtype);
-    const dweight = scratchF64(period * n);
-    const dbias = scratchF64(period * n);
-    const workspace = scratch(kernels().colScratchBytes());
-
-    /** Adds the rows [row, row + count) of each weight's share, or part of one long row. */
-    const addWeightGrads = (g: number, from: number, row: number, count: number, offset: number, length: number) => {
-      for (let p = 0; p < Math.min(period, count); p++) {
-        const share = Math.ceil((count - p) / period);
-        const skip = p * n * width;
-        const stat = 8 * (row + p);
-        const at = 8 * (((row + p) % period) * n + offset);
-        k.colWeightGrad(
-          dweight + at,
-          dbias + at,
-          g + skip,
-          from + skip,
-          mean + stat,
-          rstd + stat,
-          share,
-          length,
-          period * n,
-          period,
-          workspace,
-        );
-      }
-    };
-
-    if (n * width <= LONG_ROW_BYTES) {
-      // Whole blocks of rows in each chunk keep the tree of the weights' sums the same for any chunking.
-      const rowMultiple = kernels().colBlockRows() * period;
-      stream({ rows, n, rowMultiple }, [dy, x], [dx], ([g, from, to], { row, rows: count }) => {
-        addWeightGrads(g, from, row, count, 0, n);
+  const centered = options.centered ? 1 : 0;
+  if (n * width <= LONG_ROW_BYTES) {
+    return withScratch(() => {
+      const mean = stageValues(statistics.mean, "float64");
+      const rstd = stageValues(statistics.rstd, "float64");
+      const weight = stageWhole(options.weight, x.dtype);
+      const weights = new WeightGrads(options, mean, rstd, x.dtype);
+      const plan = { rows, n, rowMultiple: weights.rowMultiple };
+      stream(plan, [dy, x], [dx], ([g, from, to], { row, rows: count }) => {
+        weights.add(g, from, row, count, 0, n);
         const at = 8 * row;
-        k.rowNormalizeGrad(to, g, from, weight, mean + at, rstd + at, count, n, row, period, centered ? 1 : 0);
+        k.rowNormalizeGrad(to, g, from, weight, mean + at, rstd + at, count, n, row, period, centered);
       });
-    } else {
-      const sumG = scratchF64(rows);
-      const sumGD = scratchF64(rows);
-      const plan = { rows, n, cut: rowBlock(x.dtype) };
-      stream(plan, [dy, x], [], ([g, from], { row, rows: count, offset, n: length }) => {
-        const w = weight && weight + ((row % period) * n + offset) * width;
-        k.rowWeightedGradSums(sumG + 8 * row, sumGD + 8 * row, g, from, w, mean + 8 * row, count, length, 0, 1);
-      });
-      stream(plan, [dy, x], [dx], ([g, from, to], { row, rows: count, offset, n: length }) => {
-        for (let r = 0; r < count; r++) {
-          addWeightGrads(g + r * n * width, from + r * n * width, row + r, 1, offset, length);
-        }
-        const w = weight && weight + ((row % period) * n + offset) * width;
-        k.rowStandardizeGrad(
-          to,
-          g,
-          from,
-          w,
-          mean + 8 * row,
-          rstd + 8 * row,
-          sumG + 8 * row,
-          sumGD + 8 * row,
-          count,
-          length,
-          0,
-          1,
-          n,
-          centered ? 1 : 0,
-        );
-      });
-    }
-    return { dweight: copyF64(dweight, period * n), dbias: copyF64(dbias, period * n) };
+      return weights.result;
+    });
+  }
+  const sums = rowGradSums(dy, x, options, statistics);
+  withScratch(() => {
+    const mean = stageValues(statistics.mean, "float64");
+    const rstd = stageValues(statistics.rstd, "float64");
+    const weight = stageWhole(options.weight, x.dtype);
+    const sumG = stageValues(sums.sumG, "float64");
+    const sumGD = stageValues(sums.sumGD, "float64");
+    stream({ rows, n, cut: rowBlock(x.dtype) }, [dy, x], [dx], ([g, from, to], chunk) => {
+      const { w, first, turns } = weightOf(weight, chunk, n, period, width);
+      const at = 8 * chunk.row;
+      const [m, r, s, q] = [mean + at, rstd + at, sumG + at, sumGD + at];
+      k.rowStandardizeGrad(to, g, from, w, m, r, s, q, chunk.rows, chunk.n, first, turns, n, centered);
+    });
   });
+  return { dweight: sums.dweight, dbias: sums.dbias };
 }

@@ -83,8 +83,8 @@ export interface SliceLengths {
 const CONSTANT = 2 ** -49;
 
 /**
- * The length of each slice, about its mean where `centered`; then 0 for slices whose elements are the same. Elements whose
- * squares underflow (below about 1e-22 in f32) count as 0.
+ * The length of each slice, about its mean where `centered`; then 0 for slices whose elements are the same. Elements
+ * whose squares underflow (below about 1e-22 in f32) count as 0.
  */
 export function sliceLengths(x: Operand, slices: Slices, centered = false): SliceLengths {
   const { count, mean, m2 } = mergeCells(cellMoments(x, slices.geometry), slices.count, slices.sliceOf);
@@ -151,4 +151,31 @@ export function applySliceGradient(
     slope: ofCells(slices, slope),
     constant: ofCells(slices, constant),
   });
+}
+
+/** y = g·x/max(‖x‖, eps) for each slice; returns ‖x‖. */
+export function directSlices(y: Target, x: Operand, slices: Slices, g: Float64Array, eps: number): Float64Array {
+  const { mean, length } = sliceLengths(x, slices);
+  const scale = g.map((value, i) => value / Math.max(length[i], eps));
+  scaleSlices(y, x, slices, mean, scale);
+  return length;
+}
+
+/** The gradient of `directSlices`: dx = g/‖x‖·(dy − dg·x/‖x‖), and dg = Σ dy·x/‖x‖, which it returns. */
+export function directSlicesGrad(
+  dx: Target,
+  dy: Operand,
+  x: Operand,
+  slices: Slices,
+  g: Float64Array,
+  eps: number,
+  length: Float64Array,
+): Float64Array {
+  const none = new Float64Array(slices.count);
+  const rlength = length.map((value) => 1 / Math.max(value, eps));
+  const dg = sliceDots(dy, x, slices, none).dyx.map((dot, i) => dot * rlength[i]);
+  // Below eps the divisor is a constant, and nothing is taken out of the gradient.
+  const slope = dg.map((value, i) => (length[i] < eps ? 0 : -g[i] * value * rlength[i]));
+  applySliceGradient(dx, dy, x, slices, { mean: none, rlength, weight: g, slope, constant: none });
+  return dg;
 }

@@ -2,9 +2,9 @@
  * The error function and its relatives in double precision, the same bits on every engine: e^x comes from the kernels,
  * the rest is arithmetic.
  *
- * |x| < 1: Kummer's series erf x = 2x/√π·e^(−x²)·Σ (2x²)ⁿ/(2n + 1)!!, whose terms are all positive; above, the continued
- * fraction erfcx x = e^(x²)·erfc x = 1/√π/(x + ½/(x + 1/(x + 3/2/(x + ...)))). Relative error below 2e-15, of erf and erfcx
- * wherever they are, of erfc up to its underflow at 26.5.
+ * |x| < 1: Kummer's series erf x = 2x/√π·e^(−x²)·Σ (2x²)ⁿ/(2n + 1)!!, whose terms are all positive; above, the
+ * continued fraction erfcx x = e^(x²)·erfc x = 1/√π/(x + ½/(x + 1/(x + 3/2/(x + ...)))). Relative error below 2e-15, of
+ * erf and erfcx wherever they are, of erfc up to its underflow at 26.5.
  *
  * Source: M. Abramowitz, I. A. Stegun, "Handbook of Mathematical Functions", 1964, 7.1.6 and 7.1.14.
  */

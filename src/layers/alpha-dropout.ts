@@ -115,8 +115,8 @@ function backwardAs(
 }
 
 /**
- * Dropout for self-normalizing networks: dropped elements take the value that SELU tends to, and the result keeps the mean
- * and variance of x.
+ * Dropout for self-normalizing networks: dropped elements take the value that SELU tends to, and the result keeps the
+ * mean and variance of x.
  *
  * y = a·x + b for kept elements, a·low + b for dropped ones, with low = −lambda·alpha, q = 1 − rate,
  * a = √(variance/(q·(rate·(low − mean)² + variance))) and b = mean − a·(q·mean + rate·low).

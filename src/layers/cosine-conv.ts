@@ -42,8 +42,8 @@ function forwardAs(
  * y[n, u, p] = scale·⟨patch, w⟩/(‖patch‖·‖w‖), the patch being the window of all channels at place p, zeros outside the
  * image; `centered` and `bias` as for `cosineLinear`. A patch or filter of zeros gives 0.
  *
- * x is `[N, C, H, W]` or `[N, C, L]`, or channels-last; w is `[units, C, ...window]` in either layout; y has the places in
- * x's layout. f32 or f64. Throws where the channels differ or the window does not fit.
+ * x is `[N, C, H, W]` or `[N, C, L]`, or channels-last; w is `[units, C, ...window]` in either layout; y has the places
+ * in x's layout. f32 or f64. Throws where the channels differ or the window does not fit.
  *
  * Source: C. Luo, J. Zhan, L. Wang, Q. Yang, "Cosine Normalization", 2017, arXiv:1702.05870, section 3.
  *
@@ -66,8 +66,8 @@ export function cosineConvForward(
 }
 
 /**
- * The gradient of a convolution of cosines: that of `cosineLinear` for each patch, summed into the places the patches were
- * taken from.
+ * The gradient of a convolution of cosines: that of `cosineLinear` for each patch, summed into the places the patches
+ * were taken from.
  *
  * @example
  * const { y, saved } = cosineConvForward(x, w, { padding: 1 });
@@ -84,7 +84,8 @@ export function cosineConvBackward(
 export interface CosineConvConfig extends CosineConfig, WindowOptions {}
 
 /**
- * A convolution of cosines as a layer: `cosineConv` with its weight (normal numbers of a seed), bias, factor and gradients.
+ * A convolution of cosines as a layer: `cosineConv` with its weight (normal numbers of a seed), bias, factor and
+ * gradients.
  *
  * @example
  * const layer = new CosineConv(3, 16, [3, 3], { padding: 1 });

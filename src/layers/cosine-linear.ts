@@ -167,8 +167,8 @@ function combine(dy: number, sheets: Sheets, factors: Float64Array, overUnits: b
 }
 
 /**
- * The coefficients of the gradient through directions of slices: with d = Σ dy·(the other direction), further its element
- * beside them and s = ⟨d, direction⟩, dx = scale·rlength·(d − direction·s), less its mean where centered.
+ * The coefficients of the gradient through directions of slices: with d = Σ dy·(the other direction), further its
+ * element beside them and s = ⟨d, direction⟩, dx = scale·rlength·(d − direction·s), less its mean where centered.
  */
 function throughDirections(
   target: Target,
@@ -262,7 +262,8 @@ export function cosineBackwardAs(
  * elements) gives 0.
  *
  * x is `[N, inputs]`, w `[units, inputs]`, bias `[units]`, y `[N, units]`; f32 or f64. There are no statistics of the
- * batch: training and inference are the same. Throws where the inputs differ, scale is not finite, or bias meets centered.
+ * batch: training and inference are the same. Throws where the inputs differ, scale is not finite, or bias meets
+ * centered.
  *
  * Source: C. Luo, J. Zhan, L. Wang, Q. Yang, "Cosine Normalization", 2017, arXiv:1702.05870.
  *
@@ -287,8 +288,8 @@ export function cosineLinearForward(
 /**
  * The gradient of a linear layer of cosines.
  *
- * With x̂ = x/‖x‖ and ŵ = w/‖w‖: dx = scale·(Σ dy·ŵ − x̂·⟨Σ dy·ŵ, x̂⟩)/‖x‖ over the units, dw likewise over the rows; centered:
- * each less its mean.
+ * With x̂ = x/‖x‖ and ŵ = w/‖w‖: dx = scale·(Σ dy·ŵ − x̂·⟨Σ dy·ŵ, x̂⟩)/‖x‖ over the units, dw likewise over the rows;
+ * centered: each less its mean.
  *
  * @example
  * const { y, saved } = cosineLinearForward(x, w);

@@ -34,13 +34,15 @@ function fivePoints(): Array<[number, number]> {
 }
 
 /**
- * Mean and variance of a function of a standard normal number, by quadrature: what a method that propagates normalization
- * through an activation takes out of it.
+ * Mean and variance of a function of a standard normal number, by quadrature: what a method that propagates
+ * normalization through an activation takes out of it.
  *
- * mean = E[f(z)], variance = E[(f(z) − mean)²], z ~ N(0, 1), by a rule of five points on panels of 1/16 between −15 and 15,
- * cut at the breakpoints: to about 1e-14 for functions that are smooth between them. Throws where f gives no finite number.
+ * mean = E[f(z)], variance = E[(f(z) − mean)²], z ~ N(0, 1), by a rule of five points on panels of 1/16 between −15 and
+ * 15, cut at the breakpoints: to about 1e-14 for functions that are smooth between them. Throws where f gives no finite
+ * number.
  *
- * Source: D. Arpit, Y. Zhou, B. U. Kota, V. Govindaraju, "Normalization Propagation", 2016, arXiv:1603.01431, for its use.
+ * Source: D. Arpit, Y. Zhou, B. U. Kota, V. Govindaraju, "Normalization Propagation", 2016, arXiv:1603.01431, for its
+ * use.
  *
  * @example
  * gaussianMoments((z) => Math.max(z, 0)); // mean 0.39894228, deviation 0.58381937

@@ -77,7 +77,7 @@ function ghostsOf(full: Geometry, size: number, arrangement: GhostArrangement): 
   const { n, c, s, order } = full;
   const number = Math.ceil(n / size);
   const groups = number * c;
-  if (arrangement === "contiguous") {
+  if (arrangement === "contiguous" || number === 1) {
     if (order === "rows" && s > 1) {
       const groupOf = (cell: number) => Math.floor(cell / (c * size)) * c + (cell % c);
       return { number, geometry: full, grouping: { groups, groupOf, perChannel: false }, repeats: 1 };

@@ -6,6 +6,7 @@ import {
   type ChannelNormOptions,
   channelGradients,
   keepOptions,
+  PER_CHANNEL,
   readArguments,
   readGradientArguments,
   type SavedOptions,
@@ -19,13 +20,15 @@ import {
   byGroup,
   type Grouping,
   type GroupStatistics,
+  sumChannels,
 } from "../core/grouped.js";
 import { keepInput, MEAN_ALIASES, type Saved, type StateEntry } from "../core/layer.js";
 import type { TypedArray } from "../core/memory.js";
 import { mergeCells, varianceOf } from "../core/moments.js";
-import { applyPowerGradient, cellPowers, checkPower, root } from "../core/powers.js";
+import { applyPowerGradient, applyPowerRowsGradient, cellPowers, checkPower, root } from "../core/powers.js";
+import { normalizeRowsGrad, type RowOptions, rowGradSums, standardizeRows } from "../core/rows.js";
 import { checkMomentum, checkSeveral, readPair, sameClass, step } from "../core/running.js";
-import { arrayClass, type Operand, type Tensor, type TensorLike, type VectorLike } from "../core/tensor.js";
+import { arrayClass, type Operand, readVector, type Tensor, type TensorLike, type VectorLike } from "../core/tensor.js";
 
 /** What a mean and a deviation are taken over: a channel of the batch, a sample, a group of channels, a channel of a sample. */
 export type LpSet = "batch" | "layer" | "group" | "instance";
@@ -86,23 +89,28 @@ export interface LpBatchNormResult {
 /** √(π/2) = σ/E|x − mean| of normal data. */
 const GAUSSIAN = 1.2533141373155003;
 
-/** The groups that statistics are taken over. */
-function groupsOf(
-  method: string,
-  full: Geometry,
-  over: LpSet,
-  numGroups: number | undefined,
-): { geometry: Geometry; grouping: Grouping } {
+/** The groups that statistics are taken over, and, where they are rows with a weight for each element, the rows. */
+interface Groups {
+  geometry: Geometry;
+  grouping: Grouping;
+  rows: RowOptions | null;
+}
+
+function groupsOf(method: string, full: Geometry, over: LpSet, numGroups: number | undefined): Groups {
   if (over === "batch") {
     const geometry = pooled(full);
-    return { geometry, grouping: byChannel(geometry) };
+    return { geometry, grouping: byChannel(geometry), rows: null };
   }
   let groups = over === "layer" ? 1 : full.c;
   if (over === "group") {
     groups = checkCount(method, "numGroups", numGroups);
     if (full.c % groups !== 0) fail(method, `channels (${full.c}) must be divisible by numGroups (${groups})`);
   }
-  return { geometry: full, grouping: byGroup(full, groups) };
+  if (full.s > 1) return { geometry: full, grouping: byGroup(full, groups), rows: null };
+  // With one position, the groups of a sample lie side by side.
+  const rows = { rows: full.n * groups, n: full.c / groups, period: groups, centered: true };
+  const geometry: Geometry = { n: rows.rows, c: 1, s: rows.n, order: "rows" };
+  return { geometry, grouping: byGroup(geometry, 1), rows };
 }
 
 /** The value of its group for each cell, or for each channel where all its cells are of one group. */
@@ -149,7 +157,7 @@ function forwardAs(method: string, x: TensorLike, options: LpBatchNormOptions): 
   const p = checkPower(method, options.p ?? 1);
   const sets = ["batch", "layer", "group", "instance"] as const;
   const over = checkOneOf(method, "over", options.over ?? "batch", sets);
-  const { geometry, grouping } = groupsOf(method, full, over, options.numGroups);
+  const { geometry, grouping, rows } = groupsOf(method, full, over, options.numGroups);
   if (over === "instance") checkPositions(method, operand, full, 'use over "layer" or "group"');
   const mode = checkOneOf(method, "mode", options.mode ?? "train", ["train", "eval"]);
   const momentum = checkMomentum(method, options.momentum);
@@ -178,7 +186,15 @@ function forwardAs(method: string, x: TensorLike, options: LpBatchNormOptions): 
   const scale = options.gaussianScale && p === 1 ? GAUSSIAN : 1;
   const moment = found.moment.map((value) => value + eps);
   const rstd = moment.map((value) => 1 / (root(value, p) * scale));
-  applyGroups(y, operand, geometry, grouping, { mean: found.mean, rstd }, weight, bias);
+  const statistics = { mean: found.mean, rstd };
+  if (rows === null) applyGroups(y, operand, geometry, grouping, statistics, weight, bias);
+  else {
+    const given = {
+      weight: readVector(method, "weight", options.weight, c, PER_CHANNEL),
+      bias: readVector(method, "bias", options.bias, c, PER_CHANNEL),
+    };
+    standardizeRows(y, operand, { ...rows, ...given }, statistics);
+  }
   return {
     y: y.result,
     running: pair.given
@@ -199,6 +215,16 @@ function forwardAs(method: string, x: TensorLike, options: LpBatchNormOptions): 
   };
 }
 
+/** The coefficients of dx on each group, from mean(g) and mean(g·(x − mean)) with g = dy·weight. */
+function coefficientsOf({ rstd, moment, slope }: LpBatchNormSaved, meanG: Float64Array, meanGD: Float64Array) {
+  // What the deviation passes on.
+  const through = meanGD.map((value, group) => value / moment[group]);
+  return {
+    slope: through.map((value, group) => -rstd[group] * value),
+    constant: through.map((value, group) => rstd[group] * (value * slope[group] - meanG[group])),
+  };
+}
+
 function backwardAs(
   method: string,
   dy: TensorLike,
@@ -206,9 +232,17 @@ function backwardAs(
   out: TensorLike | undefined,
 ): ChannelGradients {
   const { x, dy: gradient, dx, geometry: full, weight } = readGradientArguments(method, dy, saved, out);
-  const { mean, rstd, count, moment, slope, constant, largestSquares, options } = saved;
+  const { mean, rstd, count, constant, largestSquares, options } = saved;
   const { p, over = "batch", numGroups } = options;
-  const { geometry, grouping } = groupsOf(method, full, over, numGroups);
+  const { geometry, grouping, rows } = groupsOf(method, full, over, numGroups);
+  if (rows !== null) {
+    const given = { ...rows, weight: readVector(method, "weight", options.weight, full.c, PER_CHANNEL) };
+    if (p === 2) return channelGradients(dx, x, normalizeRowsGrad(dx, gradient, x, given, saved), options);
+    const sums = rowGradSums(gradient, x, given, saved);
+    const of = coefficientsOf(saved, average(sums.sumG, count, grouping), average(sums.sumGD, count, grouping));
+    applyPowerRowsGradient(dx, gradient, x, given, { mean, weight: rstd, ...of }, p, largestSquares);
+    return channelGradients(dx, x, sums, options);
+  }
   if (p === 2 || constant) {
     const grads = applyGroupsGrad(dx, gradient, x, geometry, grouping, saved, weight, constant);
     return channelGradients(dx, x, grads, options);
@@ -217,32 +251,19 @@ function backwardAs(
   const { groupOf } = grouping;
   const means = spread(mean, geometry, grouping);
   const sums = cellGradSums(gradient, x, geometry, means);
-  const dweight = new Float64Array(c);
-  const dbias = new Float64Array(c);
-  for (let i = 0; i < sums.dy.length; i++) {
-    dweight[i % c] += rstd[groupOf(i)] * sums.dyx[i];
-    dbias[i % c] += sums.dy[i];
-  }
-  // g = dy·weight: its mean, and what the deviation passes on, mean(g·(x − mean))/(mean |x − mean|^p + eps).
-  const meanG = average(
-    sums.dy.map((sum, i) => sum * weight[i % c]),
-    count,
-    grouping,
-  );
-  const through = average(
-    sums.dyx.map((sum, i) => sum * weight[i % c]),
-    count,
-    grouping,
-  ).map((sum, group) => sum / moment[group]);
-  const of = (value: (group: number, channel: number) => number) => means.map((_, i) => value(groupOf(i), i % c));
+  const weighted = (values: Float64Array) => values.map((sum, i) => sum * weight[i % c]);
+  const meanG = average(weighted(sums.dy), count, grouping);
+  const of = coefficientsOf(saved, meanG, average(weighted(sums.dyx), count, grouping));
   const affine = {
     mean: means,
-    weight: of((group, channel) => rstd[group] * weight[channel]),
-    slope: of((group) => -rstd[group] * through[group]),
-    constant: of((group) => rstd[group] * (through[group] * slope[group] - meanG[group])),
+    weight: means.map((_, i) => rstd[groupOf(i)] * weight[i % c]),
+    slope: spread(of.slope, geometry, grouping),
+    constant: spread(of.constant, geometry, grouping),
   };
   applyPowerGradient(dx, gradient, x, geometry, affine, p, largestSquares);
-  return channelGradients(dx, x, { dweight, dbias }, options);
+  const about = sums.dyx.map((sum, i) => sum * rstd[groupOf(i)]);
+  const grads = { dweight: sumChannels(about, c), dbias: sumChannels(sums.dy, c) };
+  return channelGradients(dx, x, grads, options);
 }
 
 /**

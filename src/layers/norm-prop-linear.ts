@@ -1,6 +1,6 @@
 import { applyAffine, cellGradSums } from "../core/cells.js";
 import { checkCount, fail } from "../core/errors.js";
-import { type Geometry, geometryOf, type Layout } from "../core/geometry.js";
+import { type Geometry, geometryOf, pooled } from "../core/geometry.js";
 import { Layer, Parameter, type Saved, type StateEntry, savedInput } from "../core/layer.js";
 import { type DType, elementBytes, heapOf, kernelsOf, withScratch } from "../core/memory.js";
 import { stageValues, stream } from "../core/stream.js";
@@ -19,6 +19,7 @@ import {
   type Block,
   denseSheets,
   eachSheet,
+  inMemory,
   multiply,
   readSheet,
   type Sheets,
@@ -49,7 +50,7 @@ export interface NormPropActivation {
 export const normPropRelu = {
   mean: 0.3989422804014327,
   deviation: 0.5838193701035489,
-  gamma: 0.8256452711765565,
+  gamma: 0.8256452711765564,
 } as const;
 
 export interface NormPropOptions {
@@ -80,8 +81,8 @@ export interface NormPropGradients {
 }
 
 /**
- * An activation for normalization propagation from a function of one number and its derivative: tensors element by element,
- * constants by `gaussianMoments`.
+ * An activation for normalization propagation from a function of one number and its derivative: tensors element by
+ * element, constants by `gaussianMoments`.
  *
  * @example
  * const tanh = normPropActivation(Math.tanh, (z) => 1 - Math.tanh(z) ** 2);
@@ -96,7 +97,7 @@ export function normPropActivation(
   if (deviation === 0) fail("normPropActivation", "fn must not be constant; its result has no deviation to divide by");
   const slope = gaussianMoments((z) => derivative(z) ** 2, options).mean;
   return {
-    forward: ({ data, shape }) => ({ data: data.map(fn), shape }),
+    forward: ({ data, shape }) => ({ data: data.map((value) => fn(value)), shape }),
     backward: (dy, z) => ({ data: dy.data.map((value, i) => value * derivative(z.data[i])), shape: dy.shape }),
     mean,
     deviation,
@@ -105,9 +106,8 @@ export function normPropActivation(
 }
 
 /** Where the units are in z and y. */
-function unitsOf(method: string, z: Operand, sheets: Sheets): Geometry {
-  const layout: Layout = sheets.windows?.layout ?? "channels-first";
-  return geometryOf(method, z, layout);
+function unitsOf(method: string, z: Operand, { windows }: Sheets): Geometry {
+  return pooled(geometryOf(method, z, windows?.layout));
 }
 
 /** gamma·w/‖w‖ in scratch. */
@@ -147,7 +147,7 @@ function activate(y: Target, z: Operand, tensor: Tensor, activation: NormPropAct
 }
 
 /** dz, from dy. */
-function deactivate(dy: Operand, tensor: TensorLike, saved: NormPropSaved): Operand {
+function deactivate(dy: Operand, saved: NormPropSaved): Operand {
   const { activation } = saved.options;
   const scaled = new Target("normProp", undefined, dy);
   const z = readTensor("normProp", "z", saved.z);
@@ -199,7 +199,7 @@ export function normPropForwardAs(
   const weightNorm = withScratch(() => {
     const { block, saved } = scaledWeight(method, w, weight.shape, sheets, gamma);
     eachSheet(input, sheets, (sheet, index) => {
-      const staged = stagedSheet(sheet);
+      const staged = inMemory(sheet);
       writeSheet(z, sheets, index, (at) => multiply(at, staged, block, sheets));
     });
     return saved;
@@ -207,7 +207,11 @@ export function normPropForwardAs(
   const made = readTensor(method, "z", z.result);
   const geometry = unitsOf(method, made, sheets);
   const none = new Float64Array(o);
-  applyAffine(new Target(method, z.result, made), made, geometry, { mean: none, scale: none.map(() => 1), shift: beta });
+  applyAffine(new Target(method, z.result, made), made, geometry, {
+    mean: none,
+    scale: none.map(() => 1),
+    shift: beta,
+  });
   activate(y, made, z.result, options.activation);
   const { out, ...kept } = options;
   return { y: y.result, saved: { x, z: z.result, weightNorm, options: kept } };
@@ -232,7 +236,7 @@ export function normPropBackwardAs(
   dx.checkOverlap(method, "x", input);
   dx.checkOverlap(method, "dy", gradient);
   const gamma = readGamma(method, options, o);
-  const dz = deactivate(gradient, dy, saved);
+  const dz = deactivate(gradient, saved);
   const none = new Float64Array(o);
   const sums = cellGradSums(dz, dz, unitsOf(method, dz, sheets), none).dy;
   const dbeta = new Float64Array(o);
@@ -243,7 +247,7 @@ export function normPropBackwardAs(
     eachSheet(input, sheets, (sheet, index) => {
       withScratch(() => {
         const from = readSheet(dz, sheets, index);
-        sum.add(from, stagedSheet(sheet));
+        sum.add(from, inMemory(sheet));
         writeInputGradient(dx, sheets, index, (target) => writeProductForInput(target, from, block, sheets));
       });
     });
@@ -258,4 +262,139 @@ export function normPropBackwardAs(
     dgamma: dweight.dg,
     dbeta: { data: new (arrayClass(dtype))(dbeta), shape: [o] },
   };
+}
+
+/**
+ * A linear layer by normalization propagation: where the input is standard normal, so, nearly, is the output, without
+ * any statistics of the batch.
+ *
+ * y = (f(z) − mean)/deviation, z = gamma·⟨x, w⟩/‖w‖ + beta, f the ReLU with mean √(1/2π) and deviation √((1 − 1/π)/2)
+ * of f(z) for a standard normal z, or another activation with its constants.
+ *
+ * x is `[N, inputs]`, standardized once for the whole data, w `[units, inputs]`, gamma and beta `[units]`, y `[N,
+ * units]`; f32 or f64. Training and inference are the same, and one sample is enough. A unit of zeros has z = beta.
+ * Throws where the inputs or lengths differ.
+ *
+ * Source: D. Arpit, Y. Zhou, B. U. Kota, V. Govindaraju, "Normalization Propagation", 2016, arXiv:1603.01431.
+ *
+ * @example
+ * const x = { data: new Float32Array([1, -1, 0, 2]), shape: [2, 2] };
+ * const w = { data: new Float32Array([3, 4]), shape: [1, 2] };
+ * const y = normPropLinear(x, w, { gamma: [1], beta: [0] }); // [-0.6833, 2.0573]
+ */
+export function normPropLinear(x: TensorLike, w: TensorLike, options: NormPropOptions = {}): Tensor {
+  return normPropForwardAs("normPropLinear", x, w, denseSheets, options).y;
+}
+
+/** `normPropLinear` that also returns what `normPropLinearBackward` needs. */
+export function normPropLinearForward(
+  x: TensorLike,
+  w: TensorLike,
+  options: NormPropOptions = {},
+): { y: Tensor; saved: NormPropSaved } {
+  return normPropForwardAs("normPropLinearForward", x, w, denseSheets, options);
+}
+
+/**
+ * The gradient of `normPropLinear`.
+ *
+ * dz = dy·f′(z)/deviation; dx = dz·(gamma·w/‖w‖) and dbeta = Σ dz; dw and dgamma are those of weight norm for dzᵀ·x.
+ *
+ * @example
+ * const { y, saved } = normPropLinearForward(x, w, { gamma, beta });
+ * const { dx, dw, dgamma, dbeta } = normPropLinearBackward(dy, saved);
+ */
+export function normPropLinearBackward(
+  dy: TensorLike,
+  saved: NormPropSaved,
+  options: { out?: TensorLike } = {},
+): NormPropGradients {
+  return normPropBackwardAs("normPropLinearBackward", dy, saved, denseSheets, options.out);
+}
+
+export interface NormPropConfig {
+  /** Default: the ReLU. */
+  activation?: NormPropActivation | null;
+  /** Of the first weights. Default 0. */
+  seed?: number;
+  /** Element type of the parameters. Default "float32". */
+  dtype?: DType;
+}
+
+/** What layers of normalization propagation share. @internal */
+export abstract class NormPropLayer extends Layer {
+  readonly weight: Parameter;
+  /** beta. */
+  readonly bias: Parameter;
+  readonly gamma: Parameter;
+  readonly activation: NormPropActivation | null;
+  readonly #name: string;
+  readonly #read: ReadSheets;
+  #saved: NormPropSaved | undefined;
+
+  /** `read`: how this layer's tensors fall into sheets. */
+  constructor(method: string, shape: readonly number[], config: NormPropConfig, read: ReadSheets) {
+    super();
+    this.#name = method;
+    this.#read = read;
+    const dtype = config.dtype ?? "float32";
+    this.activation = config.activation ?? null;
+    this.weight = new Parameter(shape, dtype, 0);
+    this.weight.data.set(lecunNormal(shape, { seed: config.seed, dtype }).data);
+    this.gamma = new Parameter([shape[0]], dtype, this.activation?.gamma ?? normPropRelu.gamma);
+    this.bias = new Parameter([shape[0]], dtype, 0);
+  }
+
+  forward(x: TensorLike, options: { out?: TensorLike } = {}): Tensor {
+    const { weight, gamma, bias, activation } = this;
+    const all = { gamma: gamma.data, beta: bias.data, activation, out: options.out };
+    const { y, saved } = normPropForwardAs(`${this.#name}.forward`, x, weight, this.#read, all);
+    this.#saved = saved;
+    return y;
+  }
+
+  /** dx of the last forward; adds to the gradients of the parameters, except in eval mode. */
+  backward(dy: TensorLike, options: { out?: TensorLike } = {}): Tensor {
+    const saved = this.#saved as NormPropSaved;
+    const found = normPropBackwardAs(`${this.#name}.backward`, dy, saved, this.#read, options.out);
+    if (this.mode !== "eval") {
+      this.weight.addGrad(found.dw.data);
+      this.gamma.addGrad(found.dgamma.data);
+      this.bias.addGrad(found.dbeta.data);
+    }
+    return found.dx;
+  }
+
+  override parameters(): Record<string, Parameter> {
+    return { weight: this.weight, gamma: this.gamma, beta: this.bias };
+  }
+
+  protected override stateEntries(): StateEntry[] {
+    const aliases = { weight: [], gamma: ["scale"], beta: ["bias"] };
+    return Object.entries(this.parameters()).map(([name, { data, shape }]) => {
+      return { name, aliases: aliases[name as keyof typeof aliases], data, shape };
+    });
+  }
+}
+
+/**
+ * A linear layer by normalization propagation as a layer: `normPropLinear` with its weight (normal numbers of a seed),
+ * gamma (0.8256 at first for the ReLU), beta (zeros) and gradients.
+ *
+ * @example
+ * const layer = new NormPropLinear(128, 64);
+ * const y = layer.forward(x);
+ * const dx = layer.backward(dy); // layer.weight.grad, layer.gamma.grad, layer.bias.grad
+ */
+export class NormPropLinear extends NormPropLayer {
+  readonly inFeatures: number;
+  readonly outFeatures: number;
+
+  constructor(inFeatures: number, outFeatures: number, config: NormPropConfig = {}) {
+    checkCount("NormPropLinear", "inFeatures", inFeatures);
+    checkCount("NormPropLinear", "outFeatures", outFeatures);
+    super("NormPropLinear", [outFeatures, inFeatures], config, denseSheets);
+    this.inFeatures = inFeatures;
+    this.outFeatures = outFeatures;
+  }
 }

@@ -49,8 +49,8 @@ function readInput(method: string, mean: number, variance: number, sums: WeightS
  * What a layer of SELU units does to mean and variance: those of selu(z), z normal with mean·weightSum and
  * variance·weightSquares.
  *
- * With a fixed point that attracts (0 and 1 for the default constants), activations keep their mean and variance through
- * any number of layers. Throws where variance or weightSquares is not above 0.
+ * With a fixed point that attracts (0 and 1 for the default constants), activations keep their mean and variance
+ * through any number of layers. Throws where variance or weightSquares is not above 0.
  *
  * Source: G. Klambauer, T. Unterthiner, A. Mayr, S. Hochreiter, "Self-Normalizing Neural Networks", 2017,
  * arXiv:1706.02515, equations 4 and 5.
@@ -72,8 +72,8 @@ export function momentMap(mean: number, variance: number, options: MomentMapOpti
  * The constants of the SELU for which a mean and variance are a fixed point of `momentMap`.
  *
  * Newton's method on lambda·(E₁ + alpha·E₂) = mean and lambda²·(E₃ + alpha²·E₄) = variance + mean², which are linear in
- * lambda and alpha once the expectations are known. (0, 1) gives alpha 1.6732632423543772, lambda 1.0507009873554805. Throws
- * where variance is not above 0 or no positive constants have this fixed point.
+ * lambda and alpha once the expectations are known. (0, 1) gives alpha 1.6732632423543772, lambda 1.0507009873554805.
+ * Throws where variance is not above 0 or no positive constants have this fixed point.
  *
  * Source: G. Klambauer, T. Unterthiner, A. Mayr, S. Hochreiter, "Self-Normalizing Neural Networks", 2017,
  * arXiv:1706.02515, equation 14 for (0, 1).

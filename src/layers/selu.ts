@@ -63,8 +63,8 @@ function backwardAs(method: string, dy: TensorLike, saved: SeluSaved, out: Tenso
  * y = lambda·x for x > 0, lambda·alpha·(e^x − 1) else.
  *
  * x is a tensor of any shape, f32 or f64; y has the shape of x. With the default constants, standardized inputs and
- * `lecunNormal` weights, activations stay near mean 0 and variance 1 through any number of layers. Throws where alpha or
- * lambda is not above 0.
+ * `lecunNormal` weights, activations stay near mean 0 and variance 1 through any number of layers. Throws where alpha
+ * or lambda is not above 0.
  *
  * Source: G. Klambauer, T. Unterthiner, A. Mayr, S. Hochreiter, "Self-Normalizing Neural Networks", 2017,
  * arXiv:1706.02515, equation 2.

@@ -3,15 +3,17 @@ import {
   type ChannelGradients,
   type ChannelNormOptions,
   channelGradients,
+  type GradientArguments,
   keepOptions,
   readArguments,
   readGradientArguments,
   type SavedOptions,
   vectorOf,
 } from "../core/channelwise.js";
+import { type CrossStatistics, crossGradient, crossGradSums, crossStandardize } from "../core/cross.js";
 import { checkOneOf, fail, show } from "../core/errors.js";
-import { checkPositions, type Geometry } from "../core/geometry.js";
-import { byChannel, byGroup } from "../core/grouped.js";
+import { checkPositions, type Geometry, pooled } from "../core/geometry.js";
+import { byChannel, byGroup, channelMoments, sumChannels } from "../core/grouped.js";
 import { keepInput, Parameter, type Saved, type StateEntry } from "../core/layer.js";
 import { kernels } from "../core/memory.js";
 import { type Moments, mergeCells, rstdOfVariance, varianceOf } from "../core/moments.js";
@@ -44,9 +46,9 @@ export interface SwitchableNormOptions extends ChannelNormOptions, RunningOption
   unbiasedInstanceVar?: boolean;
 }
 
-/** One kind of statistics: mean and variance of each group, and the group of each cell. */
+/** One kind of statistics: mean and variance of each group, and its shares. */
 interface Mixed {
-  readonly groupOf: (cell: number) => number;
+  readonly kind: StatisticsKind;
   readonly mean: Float64Array;
   readonly variance: Float64Array;
   /** Values in a group. */
@@ -58,19 +60,22 @@ interface Mixed {
 }
 
 export interface SwitchableNormSaved extends Saved {
-  /** The mixed mean, and 1/√(variance + eps), of each channel of each sample, [N, C]. */
-  readonly mean: Float64Array;
-  readonly rstd: Float64Array;
   /** @internal */
   readonly mixed: readonly Mixed[];
-  /** @internal */
-  readonly instanceMean: Float64Array;
-  /** @internal */
-  readonly variance: Float64Array;
-  /** What unbiased instance variances are larger by, in parts: 0 or 1/(n − 1). @internal */
-  readonly excess: number;
+  /** The mixture on each cell, or, of x of one position, on rows and columns. @internal */
+  readonly mixture: CellMixture | CrossStatistics;
+  /** A mean near all others, about which large ones are taken. @internal */
+  readonly base: number;
   /** @internal */
   readonly options: SavedOptions & { readonly meanLogits: boolean; readonly varLogits: boolean };
+}
+
+interface CellMixture {
+  readonly mean: Float64Array;
+  readonly rstd: Float64Array;
+  readonly instanceMean: Float64Array;
+  /** What unbiased instance variances are larger by, in parts: 0 or 1/(n − 1). */
+  readonly excess: number;
 }
 
 export interface SwitchableNormResult {
@@ -119,6 +124,67 @@ function sumsOf(values: Float64Array, groups: number, groupOf: (cell: number) =>
   return sums;
 }
 
+/** Moments of the groups of one kind: merged from those of the cells, or taken along rows or columns where there are none. */
+function momentsOf(
+  kind: StatisticsKind,
+  x: Operand,
+  geometry: Geometry,
+  cells: Moments | null,
+  excess: number,
+): Moments {
+  const { n, c } = geometry;
+  if (cells === null) {
+    if (kind === "layer") return cellMoments(x, { n, c: 1, s: c, order: "rows" });
+    return channelMoments(x, pooled(geometry));
+  }
+  const { groups, groupOf } = groupsOf(kind, geometry);
+  const moments = mergeCells(cells, groups, groupOf);
+  if (excess > 0) {
+    const within = sumsOf(cells.m2, groups, groupOf);
+    for (let i = 0; i < groups; i++) moments.m2[i] += excess * within[i];
+  }
+  return moments;
+}
+
+function groupsOf(kind: StatisticsKind, geometry: Geometry): { groups: number; groupOf: (cell: number) => number } {
+  if (kind === "batch") return byChannel(geometry);
+  return byGroup(geometry, kind === "layer" ? 1 : geometry.c);
+}
+
+/** The mixture on rows and columns of x of one position. */
+function crossOf(mixed: readonly Mixed[], { n, c }: Geometry, base: number, eps: number): CrossStatistics {
+  const cross = {
+    rowMean: new Float64Array(n),
+    rowVar: new Float64Array(n),
+    colMean: new Float64Array(c).fill(base),
+    colVar: new Float64Array(c).fill(eps),
+    k: 0,
+  };
+  for (const { kind, mean, variance, meanShare, varShare } of mixed) {
+    const [means, variances] = kind === "layer" ? [cross.rowMean, cross.rowVar] : [cross.colMean, cross.colVar];
+    for (let i = 0; i < means.length; i++) {
+      means[i] += meanShare * (mean[i] - base);
+      variances[i] += varShare * variance[i];
+    }
+  }
+  return cross;
+}
+
+/** The mixture on each cell. */
+function cellsOf(mixed: readonly Mixed[], geometry: Geometry, eps: number): { mean: Float64Array; rstd: Float64Array } {
+  const size = geometry.n * geometry.c;
+  const mean = new Float64Array(size);
+  const variance = new Float64Array(size);
+  for (const kind of mixed) {
+    const { groupOf } = groupsOf(kind.kind, geometry);
+    for (let i = 0; i < size; i++) {
+      mean[i] += kind.meanShare * kind.mean[groupOf(i)];
+      variance[i] += kind.varShare * kind.variance[groupOf(i)];
+    }
+  }
+  return { mean, rstd: rstdOfVariance(variance, eps) };
+}
+
 function forwardAs(method: string, x: TensorLike, options: SwitchableNormOptions): SwitchableNormResult {
   const { x: operand, geometry, weight, bias, eps, y } = readArguments(method, x, options);
   const { n, c, s } = geometry;
@@ -130,59 +196,40 @@ function forwardAs(method: string, x: TensorLike, options: SwitchableNormOptions
   const training = running.mode === "train";
   if (training && kinds.includes("batch")) checkSeveral(method, operand, n * s);
 
-  const cells = cellMoments(operand, geometry);
+  const cells = s > 1 ? cellMoments(operand, geometry) : null;
   const excess = options.unbiasedInstanceVar && s > 1 ? 1 / (s - 1) : 0;
-  const groupings = {
-    instance: { groups: n * c, groupOf: (cell: number) => cell },
-    layer: byGroup(geometry, 1),
-    batch: byChannel(geometry),
-  };
-  const mixed = kinds.map((kind, k): Mixed => {
-    const { groups, groupOf } = groupings[kind];
-    const shares = { groupOf, meanShare: meanShares[k], varShare: varShares[k] };
+  const mixed = kinds.map((kind, i): Mixed => {
+    const shares = { kind, meanShare: meanShares[i], varShare: varShares[i] };
     if (kind === "batch" && !training) {
       return { ...shares, mean: running.mean, variance: running.variance, count: n * s, constant: true };
     }
-    const moments: Moments = mergeCells(cells, groups, groupOf);
-    if (excess > 0) {
-      const within = sumsOf(cells.m2, groups, groupOf);
-      for (let i = 0; i < groups; i++) moments.m2[i] += excess * within[i];
-    }
+    const moments = momentsOf(kind, operand, geometry, cells, excess);
     if (kind === "batch") running.see(moments);
-    return {
-      ...shares,
-      mean: moments.mean,
-      variance: varianceOf(moments),
-      count: operand.length / groups,
-      constant: false,
-    };
+    return { ...shares, mean: moments.mean, variance: varianceOf(moments), count: moments.count[0], constant: false };
   });
 
-  const mean = new Float64Array(n * c);
-  const variance = new Float64Array(n * c);
-  for (const { groupOf, mean: ofGroup, variance: varianceOfGroup, meanShare, varShare } of mixed) {
-    for (let i = 0; i < n * c; i++) {
-      mean[i] += meanShare * ofGroup[groupOf(i)];
-      variance[i] += varShare * varianceOfGroup[groupOf(i)];
-    }
+  const base = mixed[0].mean[0];
+  let mixture: CellMixture | CrossStatistics;
+  if (cells === null) {
+    mixture = crossOf(mixed, geometry, base, eps);
+    crossStandardize(y, operand, mixture, weight, bias);
+  } else {
+    const { mean, rstd } = cellsOf(mixed, geometry, eps);
+    mixture = { mean, rstd, instanceMean: cells.mean, excess };
+    applyAffine(y, operand, geometry, {
+      mean,
+      scale: rstd.map((value, i) => value * weight[i % c]),
+      shift: rstd.map((_, i) => bias[i % c]),
+    });
   }
-  const rstd = rstdOfVariance(variance, eps);
-  applyAffine(y, operand, geometry, {
-    mean,
-    scale: rstd.map((value, i) => value * weight[i % c]),
-    shift: rstd.map((_, i) => bias[i % c]),
-  });
   return {
     y: y.result,
     running: running.result,
     saved: {
       x: keepInput(x, operand, y),
-      mean,
-      rstd,
       mixed,
-      instanceMean: cells.mean,
-      variance,
-      excess,
+      mixture,
+      base,
       options: {
         ...keepOptions(options),
         meanLogits: Boolean(options.meanLogits),
@@ -192,55 +239,45 @@ function forwardAs(method: string, x: TensorLike, options: SwitchableNormOptions
   };
 }
 
-function backwardAs(
-  method: string,
-  dy: TensorLike,
-  saved: SwitchableNormSaved,
-  out: TensorLike | undefined,
-): SwitchableNormGradients {
-  const { x, dy: gradient, dx, geometry, weight } = readGradientArguments(method, dy, saved, out);
+/** The gradients of the mean and the variance of each group of one kind, before its share. */
+interface KindSums {
+  mean: Float64Array;
+  variance: Float64Array;
+}
+
+interface MixtureGradients {
+  sums: KindSums[];
+  dweight: Float64Array;
+  dbias: Float64Array;
+}
+
+/** Writes dx of x of several positions. */
+function cellsGrad(
+  { x, dy, dx, geometry, weight }: GradientArguments,
+  mixed: readonly Mixed[],
+  { mean, rstd, instanceMean, excess }: CellMixture,
+): MixtureGradients {
   const { n, c } = geometry;
-  const { mean, rstd, mixed, instanceMean, variance, excess, options } = saved;
-  const sums = cellGradSums(gradient, x, geometry, mean);
-
-  const dweight = new Float64Array(c);
-  const dbias = new Float64Array(c);
-  /** The gradients of the mixed mean and variance of each cell. */
-  const dmean = new Float64Array(n * c);
-  const dvariance = new Float64Array(n * c);
-  for (let i = 0; i < n * c; i++) {
-    const j = i % c;
-    const r = rstd[i];
-    dweight[j] += r * sums.dyx[i];
-    dbias[j] += sums.dy[i];
-    dmean[i] = -r * weight[j] * sums.dy[i];
-    dvariance[i] = -0.5 * r * r * r * weight[j] * sums.dyx[i];
-  }
-
-  const dmeanLogits = new Float64Array(mixed.length);
-  const dvarLogits = new Float64Array(mixed.length);
+  const sums = cellGradSums(dy, x, geometry, mean);
+  const dmean = rstd.map((r, i) => -r * weight[i % c] * sums.dy[i]);
+  const dvariance = rstd.map((r, i) => -0.5 * r * r * r * weight[i % c] * sums.dyx[i]);
   const slope = new Float64Array(n * c);
   const constant = new Float64Array(n * c);
-  for (let k = 0; k < mixed.length; k++) {
-    const kind = mixed[k];
-    const { groupOf, meanShare, varShare } = kind;
-    const groups = kind.mean.length;
-    const meanSums = sumsOf(dmean, groups, groupOf);
-    const varSums = sumsOf(dvariance, groups, groupOf);
+  const kindSums = mixed.map((kind): KindSums => {
+    const { groups, groupOf } = groupsOf(kind.kind, geometry);
+    const found = { mean: sumsOf(dmean, groups, groupOf), variance: sumsOf(dvariance, groups, groupOf) };
+    if (kind.constant) return found;
     for (let i = 0; i < n * c; i++) {
       const group = groupOf(i);
-      // Against the mixture, since the shares of a softmax sum to 1: large means do not cancel.
-      dmeanLogits[k] += meanShare * dmean[i] * (kind.mean[group] - mean[i]);
-      dvarLogits[k] += varShare * dvariance[i] * (kind.variance[group] - variance[i]);
-      if (kind.constant) continue;
-      const ofVariance = (2 * varShare * varSums[group]) / kind.count;
+      const ofVariance = (2 * kind.varShare * found.variance[group]) / kind.count;
       slope[i] += ofVariance * (1 + excess);
       constant[i] +=
-        (meanShare * meanSums[group]) / kind.count +
+        (kind.meanShare * found.mean[group]) / kind.count +
         ofVariance * (mean[i] - kind.mean[group] + excess * (mean[i] - instanceMean[i]));
     }
-  }
-  applyGradient(dx, gradient, x, geometry, {
+    return found;
+  });
+  applyGradient(dx, dy, x, geometry, {
     mean,
     rstd,
     weight: rstd.map((_, i) => weight[i % c]),
@@ -248,9 +285,79 @@ function backwardAs(
     constant: constant.map((value, i) => value / rstd[i]),
   });
   return {
+    sums: kindSums,
+    dweight: sumChannels(
+      sums.dyx.map((sum, i) => sum * rstd[i]),
+      c,
+    ),
+    dbias: sumChannels(sums.dy, c),
+  };
+}
+
+/** Writes dx of x of one position. */
+function crossGrad(
+  { x, dy, dx, geometry, weight }: GradientArguments,
+  mixed: readonly Mixed[],
+  cross: CrossStatistics,
+  base: number,
+): MixtureGradients {
+  const { n, c } = geometry;
+  const found = crossGradSums(dy, x, cross, weight);
+  const half = (values: Float64Array) => values.map((value) => -0.5 * value);
+  const negative = (values: Float64Array) => values.map((value) => -value);
+  const ofRows = { mean: negative(found.rowG), variance: half(found.rowGD) };
+  const ofCols = { mean: negative(found.colG), variance: half(found.colGD) };
+  const rows = { slope: new Float64Array(n), shift: new Float64Array(n) };
+  const cols = { slope: new Float64Array(c), shift: new Float64Array(c) };
+  const sums = mixed.map(({ kind, mean, count, constant, meanShare, varShare }): KindSums => {
+    const [to, of] = kind === "layer" ? [rows, ofRows] : [cols, ofCols];
+    if (!constant) {
+      to.slope = of.variance.map((value) => (2 * varShare * value) / count);
+      to.shift = of.mean.map((value, i) => (meanShare * value) / count - (mean[i] - base) * to.slope[i]);
+    }
+    return of;
+  });
+  const through = {
+    base,
+    rowSlope: rows.slope,
+    rowShift: rows.shift,
+    colSlope: cols.slope,
+    colShift: cols.shift,
+  };
+  crossGradient(dx, dy, x, cross, weight, through);
+  return { sums, dweight: found.dweight, dbias: found.dbias };
+}
+
+/** The gradient of logits from those of the statistics that their softmax shares out: share·(D − Σ share·D). */
+function softmaxGrad(shares: readonly number[], gradients: readonly number[]): Float64Array {
+  const mixed = shares.reduce((sum, share, i) => sum + share * gradients[i], 0);
+  return Float64Array.from(shares, (share, i) => share * (gradients[i] - mixed));
+}
+
+function backwardAs(
+  method: string,
+  dy: TensorLike,
+  saved: SwitchableNormSaved,
+  out: TensorLike | undefined,
+): SwitchableNormGradients {
+  const given = readGradientArguments(method, dy, saved, out);
+  const { mixed, mixture, base, options } = saved;
+  const { sums, dweight, dbias } =
+    "rowMean" in mixture ? crossGrad(given, mixed, mixture, base) : cellsGrad(given, mixed, mixture);
+  // Means about one of them: the shares sum to 1, so what is common does not matter, and large means do not cancel.
+  const ofMeans = sums.map(({ mean }, k) =>
+    mean.reduce((sum, value, group) => sum + value * (mixed[k].mean[group] - base), 0),
+  );
+  const ofVariances = sums.map(({ variance }, k) =>
+    variance.reduce((sum, value, group) => sum + value * mixed[k].variance[group], 0),
+  );
+  const meanShares = mixed.map(({ meanShare }) => meanShare);
+  const varShares = mixed.map(({ varShare }) => varShare);
+  const { x, dx } = given;
+  return {
     ...channelGradients(dx, x, { dweight, dbias }, options),
-    dmeanLogits: options.meanLogits ? vectorOf(dmeanLogits, x.dtype) : null,
-    dvarLogits: options.varLogits ? vectorOf(dvarLogits, x.dtype) : null,
+    dmeanLogits: options.meanLogits ? vectorOf(softmaxGrad(meanShares, ofMeans), x.dtype) : null,
+    dvarLogits: options.varLogits ? vectorOf(softmaxGrad(varShares, ofVariances), x.dtype) : null,
   };
 }
 

@@ -11,13 +11,22 @@ import {
   readGradientArguments,
   type SavedOptions,
 } from "../core/channelwise.js";
+import { type CrossStatistics, crossGradient, crossGradSums, crossStandardize } from "../core/cross.js";
 import { checkCount, fail, show } from "../core/errors.js";
 import { geometryOf, type Layout, pooled } from "../core/geometry.js";
-import { channelMoments } from "../core/grouped.js";
+import { channelMoments, sumChannels } from "../core/grouped.js";
 import { keepInput, type Saved, type StateEntry } from "../core/layer.js";
 import type { TypedArray } from "../core/memory.js";
 import { rstdOfVariance, varianceOf } from "../core/moments.js";
-import { arrayClass, readTensor, readValues, type Tensor, type TensorLike, type VectorLike } from "../core/tensor.js";
+import {
+  arrayClass,
+  type Operand,
+  readTensor,
+  readValues,
+  type Tensor,
+  type TensorLike,
+  type VectorLike,
+} from "../core/tensor.js";
 import { batchNorm } from "./batch-norm.js";
 
 /** What is kept of a reference batch. */
@@ -35,9 +44,8 @@ export interface VirtualBatchNormOptions extends ChannelNormOptions {
 }
 
 export interface VirtualBatchNormSaved extends Saved {
-  /** Mean and 1/√(var + eps) of each channel of each sample, together with the reference, [N, C]. */
-  readonly mean: Float64Array;
-  readonly rstd: Float64Array;
+  /** Mean and 1/√(var + eps) of each channel of each sample, or, of x of one position, what makes them. @internal */
+  readonly statistics: { readonly mean: Float64Array; readonly rstd: Float64Array } | CrossStatistics;
   /** The sample's weight in them, 1/(numSamples + 1). */
   readonly share: number;
   /** @internal */
@@ -77,15 +85,40 @@ function readReference(
   return found;
 }
 
+/**
+ * Of x of one position: the sample is its own mean and has no variance, so that with u = x − mean_r, x − mean is (1 − a)·u
+ * and the variance (1 − a)·var_r + a·(1 − a)·u².
+ */
+function crossOf(x: Operand, c: number, { mean, variance }: Reference, share: number, eps: number): CrossStatistics {
+  const rows = x.length / c;
+  return {
+    rowMean: new Float64Array(rows),
+    rowVar: new Float64Array(rows),
+    colMean: mean,
+    colVar: variance.map((value) => (1 - share) * value + eps),
+    k: share * (1 - share),
+  };
+}
+
 function forwardAs(
   method: string,
   x: TensorLike,
   options: VirtualBatchNormOptions,
 ): { y: Tensor; saved: VirtualBatchNormSaved } {
   const { x: operand, geometry, weight, bias, eps, y } = readArguments(method, x, options);
-  const { n, c } = geometry;
+  const { n, c, s } = geometry;
   const reference = readReference(method, options.reference, c, options.layout);
   const share = 1 / (reference.numSamples + 1);
+  const save = (statistics: VirtualBatchNormSaved["statistics"]) => ({
+    y: y.result,
+    saved: { x: keepInput(x, operand, y), statistics, share, options: keepOptions(options) },
+  });
+  if (s === 1) {
+    const cross = crossOf(operand, c, reference, share, eps);
+    const scale = weight.map((value) => (1 - share) * value);
+    crossStandardize(y, operand, cross, scale, bias);
+    return save(cross);
+  }
   const cells = cellMoments(operand, geometry);
   const mean = new Float64Array(n * c);
   const variance = new Float64Array(n * c);
@@ -101,9 +134,9 @@ function forwardAs(
   applyAffine(y, operand, geometry, {
     mean,
     scale: rstd.map((value, i) => value * weight[i % c]),
-    shift: mean.map((_, i) => bias[i % c]),
+    shift: rstd.map((_, i) => bias[i % c]),
   });
-  return { y: y.result, saved: { x: keepInput(x, operand, y), mean, rstd, share, options: keepOptions(options) } };
+  return save({ mean, rstd });
 }
 
 function backwardAs(
@@ -113,24 +146,35 @@ function backwardAs(
   out: TensorLike | undefined,
 ): ChannelGradients {
   const { x, dy: gradient, dx, geometry, weight } = readGradientArguments(method, dy, saved, out);
-  const { c, s } = geometry;
-  const { mean, rstd, share } = saved;
-  const sums = cellGradSums(gradient, x, geometry, mean);
-  const dweight = new Float64Array(c);
-  const dbias = new Float64Array(c);
-  for (let i = 0; i < mean.length; i++) {
-    dweight[i % c] += rstd[i] * sums.dyx[i];
-    dbias[i % c] += sums.dy[i];
+  const { n, c, s } = geometry;
+  const { statistics, share, options } = saved;
+  if ("rowMean" in statistics) {
+    const scale = weight.map((value) => (1 - share) * value);
+    const { dweight, dbias } = crossGradSums(gradient, x, statistics, scale);
+    const through = {
+      base: 0,
+      rowSlope: new Float64Array(n),
+      rowShift: new Float64Array(n),
+      colSlope: new Float64Array(c),
+      colShift: new Float64Array(c),
+    };
+    crossGradient(dx, gradient, x, statistics, scale, through);
+    const grads = { dweight: dweight.map((value) => (1 - share) * value), dbias };
+    return channelGradients(dx, x, grads, options);
   }
+  const { mean, rstd } = statistics;
+  const sums = cellGradSums(gradient, x, geometry, mean);
+  const about = sums.dyx.map((sum, i) => sum * rstd[i]);
+  const grads = { dweight: sumChannels(about, c), dbias: sumChannels(sums.dy, c) };
   // Batch norm's gradient, but the sample is only a share of its statistics.
   applyGradient(dx, gradient, x, geometry, {
     mean,
     rstd,
-    weight: mean.map((_, i) => weight[i % c]),
-    slope: sums.dyx.map((sum, i) => -share * weight[i % c] * rstd[i] * rstd[i] * (sum / s)),
+    weight: rstd.map((_, i) => weight[i % c]),
+    slope: about.map((sum, i) => -share * weight[i % c] * rstd[i] * (sum / s)),
     constant: sums.dy.map((sum, i) => -share * weight[i % c] * (sum / s)),
   });
-  return channelGradients(dx, x, { dweight, dbias }, saved.options);
+  return channelGradients(dx, x, grads, options);
 }
 
 /**

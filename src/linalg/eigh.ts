@@ -110,7 +110,7 @@ export function copyScaled(method: string, name: string, a: Operand, to: number,
 }
 
 /** The power of two that brings a number to [1, 2); 1 for 0, 2¹⁰²² for subnormal numbers. */
-function powerNear(value: number): number {
+export function powerNear(value: number): number {
   const exponent = (new DataView(Float64Array.of(value).buffer).getUint16(6, true) >> 4) - 1023;
   return value === 0 ? 1 : 2 ** -Math.max(exponent, -1022);
 }

@@ -23,7 +23,10 @@ export interface Im2colOptions extends WindowOptions {
   out?: TensorLike;
 }
 
-/** A convolution's sizes: images of n samples, windows, and the places they stop at. Images of one dimension have height 1. */
+/**
+ * A convolution's sizes: images of n samples, windows, and the places they stop at. Images of one dimension have height
+ * 1.
+ */
 export interface Windows {
   layout: Layout;
   spatial: number;
@@ -49,13 +52,17 @@ function pair(
   if (given.length !== spatial || given.some((each) => !Number.isSafeInteger(each) || each < least)) {
     fail(
       method,
-      `${name} must be a whole number of at least ${least}, or ${spatial} of them, one for each spatial dimension, got ${show(value)}`,
+      `${name} must be a whole number of at least ${least}, or ${spatial} of them, one for each spatial dimension, ` +
+        `got ${show(value)}`,
     );
   }
   return spatial === 1 ? [fallback, given[0]] : [given[0], given[1]];
 }
 
-/** The windows of `kernelSize` over images of a shape [N, C, ...spatial] or channels-last, with one or two spatial dimensions. */
+/**
+ * The windows of `kernelSize` over images of a shape [N, C, ...spatial] or channels-last, with one or two spatial
+ * dimensions.
+ */
 export function windowsOf(
   method: string,
   name: string,
@@ -152,8 +159,8 @@ export function eachSample(x: Operand, samples: number, each: (at: number, sampl
 /**
  * The windows of a convolution as columns of a matrix, so that a convolution is a matrix product.
  *
- * y[n, (c·kh + i)·kw + j, p] = x[n, c, oy·stride + i·dilation − padding, ox·stride + j·dilation − padding], 0 outside, p the
- * place (oy, ox) counted along rows.
+ * y[n, (c·kh + i)·kw + j, p] = x[n, c, oy·stride + i·dilation − padding, ox·stride + j·dilation − padding], 0 outside,
+ * p the place (oy, ox) counted along rows.
  *
  * x is `[N, C, H, W]` or `[N, C, L]`, or with `layout: "channels-last"` `[N, H, W, C]` or `[N, L, C]`, f32 or f64; y is
  * `[N, C·kh·kw, places]` in either layout. Throws where the window does not fit. (PyTorch: `unfold`.)
@@ -187,8 +194,8 @@ export function im2col(x: TensorLike, options: Im2colOptions): Tensor {
 /**
  * The sum of columns back into images, each element to the place it came from: the gradient of `im2col`.
  *
- * columns is `[N, C·kh·kw, places]`, the result has `shape`, that of the images. Throws where the two do not go together.
- * (PyTorch: `fold`.)
+ * columns is `[N, C·kh·kw, places]`, the result has `shape`, that of the images. Throws where the two do not go
+ * together. (PyTorch: `fold`.)
  *
  * @example
  * const dx = col2im(dcolumns, { shape: [2, 3, 8, 8], kernelSize: 3, padding: 1 });

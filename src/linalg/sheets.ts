@@ -1,7 +1,7 @@
 /**
- * Linear maps y = x·wᵀ for methods that change x, w or y on the way: a dense layer is one sheet of rows, a convolution a
- * sheet of columns (its windows) for each sample. A sheet of x has p rows of k elements, one of y p rows of o, w is [o, k];
- * convolutions store x as [k, p], and y as [o, p] in the channels-first layout.
+ * Linear maps y = x·wᵀ for methods that change x, w or y on the way: a dense layer is one sheet of rows, a convolution
+ * a sheet of columns (its windows) for each sample. A sheet of x has p rows of k elements, one of y p rows of o, w is
+ * [o, k]; convolutions store x as [k, p], and y as [o, p] in the channels-first layout.
  */
 import { fail, show } from "../core/errors.js";
 import {
@@ -16,7 +16,7 @@ import {
   withScratch,
 } from "../core/memory.js";
 import { type Slices, slicesOf } from "../core/slices.js";
-import { stageValues } from "../core/stream.js";
+import { stageValues, stageWhole } from "../core/stream.js";
 import { type Operand, Target } from "../core/tensor.js";
 import {
   columnsOf,
@@ -84,7 +84,8 @@ export function convolutionSheets(method: string, x: Operand, w: Operand, option
   if (w.shape.length !== x.shape.length) {
     fail(
       method,
-      `w must be [units, channels, ...window] with as many dimensions as x, got shapes ${show(w.shape)} and ${show(x.shape)}`,
+      `w must be [units, channels, ...window] with as many dimensions as x, ` +
+        `got shapes ${show(w.shape)} and ${show(x.shape)}`,
     );
   }
   const windows = windowsOf(method, "x", x.shape, w.shape.slice(2), options);
@@ -92,7 +93,8 @@ export function convolutionSheets(method: string, x: Operand, w: Operand, option
   if (channels !== windows.channels) {
     fail(
       method,
-      `w has ${channels} channels where x has ${windows.channels} (shapes ${show(w.shape)} and ${show(x.shape)}, ${windows.layout})`,
+      `w has ${channels} channels where x has ${windows.channels} ` +
+        `(shapes ${show(w.shape)} and ${show(x.shape)}, ${windows.layout})`,
     );
   }
   checkTypes(method, x, w);
@@ -153,6 +155,11 @@ export function eachSheet(x: Operand, sheets: Sheets, each: (sheet: Operand, ind
       each(block, index);
     });
   });
+}
+
+/** A sheet with its elements in linear memory. */
+export function inMemory(sheet: Operand): Operand {
+  return { ...sheet, heap: null, pointer: stageWhole(sheet, sheet.dtype) };
 }
 
 /** The address of sheet `index` of y or dy, copied to scratch where it is on the heap. */

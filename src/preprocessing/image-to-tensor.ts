@@ -1,6 +1,6 @@
 import { checkCount, checkOneOf, fail, show } from "../core/errors.js";
 import type { Layout } from "../core/geometry.js";
-import { heap8, heapOf, kernels, scratch, withScratch } from "../core/memory.js";
+import { heap8, heapOf, kernels, scratch, type TypedArray, withScratch } from "../core/memory.js";
 import { stageValues } from "../core/stream.js";
 import {
   elementsOf,
@@ -200,7 +200,8 @@ function fillImage(y: Target, index: number, { pixels, layout, unit, fill }: Fil
     const at = stage / 4 + c * plane;
     return heapOf("float32").subarray(at, at + (3 / planes) * count);
   };
-  const runs = Array.from({ length: planes }, (_, c) => runOf(c, step));
+  const runs: TypedArray[] = [];
+  for (let c = 0; c < planes; c++) runs.push(runOf(c, step));
   for (let from = 0; from < pixels; from += step) {
     const count = Math.min(step, pixels - from);
     fill(stage, plane, from, count);
@@ -321,20 +322,20 @@ function readResize(method: string, resize: ImageResize | undefined): Required<I
 /**
  * Makes the bytes of an image, or of several, a normalized tensor.
  *
- * y = (byte/255 − mean[c])/std[c] for the channels r, g and b; alpha is dropped. Coefficients are f64, rounded once; the
- * relative error is at most 3·2⁻²⁴ for means between 0 and 1, close to 0 too.
+ * y = (byte/255 − mean[c])/std[c] for the channels r, g and b; alpha is dropped. Coefficients are f64, rounded once;
+ * the relative error is at most 3·2⁻²⁴ for means between 0 and 1, close to 0 too.
  *
- * An image is `{ data, width, height, channels? }` with bytes r g b or r g b a, row by row, such as an `ImageData`. y is
- * f32 `[N, 3, H, W]` or, with `layout: "channels-last"`, `[N, H, W, 3]`; N is 1 for a single image. mean is [0, 0, 0] and
- * std [1, 1, 1] by default; `imagePresets` has those of known models.
+ * An image is `{ data, width, height, channels? }` with bytes r g b or r g b a, row by row, such as an `ImageData`.
+ * y is f32 `[N, 3, H, W]` or, with `layout: "channels-last"`, `[N, H, W, 3]`; N is 1 for a single image. By default mean
+ * is [0, 0, 0] and std [1, 1, 1]; `imagePresets` has those of known models.
  *
- * `resize` takes pixels for squares whose centers lie at halves, so that result pixel i is at (i + 0.5)·from/to − 0.5 of
- * the source, held within it. There is no filter against aliasing, and no rounding to bytes between. It is what PyTorch's
- * `interpolate` does with `mode: "bilinear", align_corners=False` or `"nearest-exact"` and `antialias=False`; Pillow and
- * canvases widen their filter where they shrink, so shrink there if that is wanted.
+ * `resize` takes pixels for squares whose centers lie at halves, so that result pixel i is at (i + 0.5)·from/to − 0.5
+ * of the source, held within it. There is no filter against aliasing, and no rounding to bytes between. It is what
+ * PyTorch's `interpolate` does with `mode: "bilinear", align_corners=False` or `"nearest-exact"` and `antialias=False`;
+ * Pillow and canvases widen their filter where they shrink, so shrink there if that is wanted.
  *
- * Throws where data is not 3 or 4 bytes a pixel, a size is not a whole number of at least 1, the images of a batch differ
- * in size (without `resize`), or a std is not above 0.
+ * Throws where data is not 3 or 4 bytes a pixel, a size is not a whole number of at least 1, the images of a batch
+ * differ in size (without `resize`), or a std is not above 0.
  *
  * @example
  * const image = { data: new Uint8ClampedArray(4 * 6 * 4), width: 4, height: 6 };
@@ -380,8 +381,8 @@ export function imageToTensor(image: ImageLike | readonly ImageLike[], options: 
  * byte[c] = 255·(x·std[c] + mean[c]), rounded to the nearest whole number (ties to even) and held within 0 to 255; NaN
  * becomes 0, alpha 255.
  *
- * x is `[N, 3, H, W]` or `[3, H, W]`, with `layout: "channels-last"` `[N, H, W, 3]` or `[H, W, 3]`, f32 or f64 (worked on as
- * f32). Throws where x has another shape, where it is a batch and `index` is missing, or a std is not above 0.
+ * x is `[N, 3, H, W]` or `[3, H, W]`, with `layout: "channels-last"` `[N, H, W, 3]` or `[H, W, 3]`, f32 or f64 (worked
+ * on as f32). Throws where x has another shape, where it is a batch and `index` is missing, or a std is not above 0.
  *
  * @example
  * const x = { data: new Float32Array(3 * 2 * 2).fill(0.5), shape: [1, 3, 2, 2] };

@@ -11,19 +11,19 @@ export interface BoundedBatchNormOptions {
 }
 
 /**
- * Bounded batch normalization: weights of a batch norm brought to within a factor of their layer's mean, so that the layer
- * stretches no channel much more than another. A projection, for after an optimizer's step, together with singular value
- * bounding of the layer before.
+ * Bounded batch normalization: weights of a batch norm brought to within a factor of their layer's mean, so that the
+ * layer stretches no channel much more than another. A projection, for after an optimizer's step, together with
+ * singular value bounding of the layer before.
  *
- * With s = √(runningVar + eps) and m the mean of weight/s over the channels: each weight/s is brought between m/(1 + epsilon)
- * and m·(1 + epsilon). `relative`: s = 1. Where m is not positive the weights stay as they are: the bounds would be in the
- * wrong order.
+ * With s = √(runningVar + eps) and m the mean of weight/s over the channels: each weight/s is brought between m/(1 +
+ * epsilon) and m·(1 + epsilon). `relative`: s = 1. Where m is not positive the weights stay as they are: the bounds
+ * would be in the wrong order.
  *
- * weight and runningVar are `[C]`; so is the result, of weight's element type. Throws where the lengths differ, or epsilon or
- * eps is negative.
+ * weight and runningVar are `[C]`; so is the result, of weight's element type. Throws where the lengths differ, or
+ * epsilon or eps is negative.
  *
- * Source: K. Jia, D. Tao, S. Gao, X. Xu, "Improving training of deep neural networks via Singular Value Bounding", 2016,
- * arXiv:1611.06013, algorithm 2.
+ * Source: K. Jia, D. Tao, S. Gao, X. Xu, "Improving training of deep neural networks via Singular Value Bounding",
+ * 2016, arXiv:1611.06013, algorithm 2.
  *
  * @example
  * const norm = new BatchNorm(64);

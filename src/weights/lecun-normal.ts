@@ -25,8 +25,8 @@ export function readShape(method: string, shape: readonly number[]): number {
  * LeCun's initialization: normal numbers of mean 0 and variance 1/fanIn, under which standardized inputs give units of
  * variance 1. Self-normalizing networks start from it.
  *
- * w ~ N(0, gain²/fanIn), w is `[units, inputs]` or `[units, channels, ...window]`. Throws where the shape is empty or fanIn
- * is below 1.
+ * w ~ N(0, gain²/fanIn), w is `[units, inputs]` or `[units, channels, ...window]`. Throws where the shape is empty or
+ * fanIn is below 1.
  *
  * Source: G. Klambauer, T. Unterthiner, A. Mayr, S. Hochreiter, "Self-Normalizing Neural Networks", 2017,
  * arXiv:1706.02515; Y. LeCun, L. Bottou, G. B. Orr, K.-R. Müller, "Efficient BackProp", 1998.

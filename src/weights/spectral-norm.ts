@@ -226,12 +226,12 @@ function backwardAs(
  *
  * nPowerIterations times: v = Wᵀu/max(‖Wᵀu‖, eps), u = Wv/max(‖Wv‖, eps); then sigma = uᵀWv and the result is w/sigma.
  *
- * w is a tensor of any shape, f32 or f64, taken for the matrix W of axis `dim` against all others; a vector is divided by
- * its length. The result has the shape of w; weights of zeros stay zeros. Throws where u is missing, u or v has another
- * length, dim names no axis, or nPowerIterations is 0 without v.
+ * w is a tensor of any shape, f32 or f64, taken for the matrix W of axis `dim` against all others; a vector is divided
+ * by its length. The result has the shape of w; weights of zeros stay zeros. Throws where u is missing, u or v has
+ * another length, dim names no axis, or nPowerIterations is 0 without v.
  *
- * Source: T. Miyato, T. Kataoka, M. Koyama, Y. Yoshida, "Spectral Normalization for Generative Adversarial Networks", 2018,
- * arXiv:1802.05957, algorithm 1; eps and dim as in PyTorch.
+ * Source: T. Miyato, T. Kataoka, M. Koyama, Y. Yoshida, "Spectral Normalization for Generative Adversarial Networks",
+ * 2018, arXiv:1802.05957, algorithm 1; eps and dim as in PyTorch.
  *
  * @example
  * const w = { data: new Float32Array([3, 0, 0, 1]), shape: [2, 2] };
@@ -247,8 +247,8 @@ export function spectralNormForward(w: TensorLike, options: SpectralNormOptions)
 }
 
 /**
- * The gradient of spectral normalization with respect to w, from `dw`, that with respect to its result; u and v are taken
- * for constants.
+ * The gradient of spectral normalization with respect to w, from `dw`, that with respect to its result; u and v are
+ * taken for constants.
  *
  * (dw − ⟨dw, w/sigma⟩·u·vᵀ)/sigma.
  *
@@ -278,8 +278,8 @@ export interface SpectralNormConfig {
 }
 
 /**
- * Spectral normalization as a reparametrization of a weight: it learns `original`, and `forward` makes the weight of it.
- * Each forward pass in training takes a step of power iteration; eval and frozen mode leave u and v as they are.
+ * Spectral normalization as a reparametrization of a weight: it learns `original`, and `forward` makes the weight of
+ * it. Each forward pass in training takes a step of power iteration; eval and frozen mode leave u and v as they are.
  *
  * @example
  * const norm = new SpectralNorm(weight);

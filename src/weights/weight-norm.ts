@@ -4,7 +4,7 @@ import { geometryOf, type Layout } from "../core/geometry.js";
 import { applyGroups, byChannel } from "../core/grouped.js";
 import { keepInput, Layer, Parameter, type Saved, type StateDict, type StateEntry, savedInput } from "../core/layer.js";
 import { mergeCells, varianceOf } from "../core/moments.js";
-import { applySliceGradient, type Slices, scaleSlices, sliceDots, sliceLengths, slicesOf } from "../core/slices.js";
+import { directSlices, directSlicesGrad, type Slices, sliceLengths, slicesOf } from "../core/slices.js";
 import {
   arrayClass,
   checkSame,
@@ -23,8 +23,8 @@ export interface WeightNormOptions {
   /** The length of each slice, `[v.shape[dim]]`; one number where dim is null. Default: ones. */
   g?: VectorLike | number | null;
   /**
-   * The axis of the units: each gets one length. Default 0, the output channel in PyTorch; -1 is the last axis; null: one
-   * length for the whole tensor. (PyTorch's former `weight_norm` took -1 for null.)
+   * The axis of the units: each gets one length. Default 0, the output channel in PyTorch; -1 is the last axis; null:
+   * one length for the whole tensor. (PyTorch's former `weight_norm` took -1 for null.)
    */
   dim?: number | null;
   /** The least that a slice of v is divided by. Default 1e-12. */
@@ -86,9 +86,7 @@ export function weightNormForwardAs(
   const { slices, g, eps } = readUnits(method, operand, options);
   const w = new Target(method, options.out, operand);
   w.checkOverlap(method, "v", operand);
-  const { mean, length } = sliceLengths(operand, slices);
-  const scale = g.map((value, i) => value / Math.max(length[i], eps));
-  scaleSlices(w, operand, slices, mean, scale);
+  const length = directSlices(w, operand, slices, g, eps);
   const { out, ...kept } = options;
   return { w: w.result, saved: { x: keepInput(v, operand, w), length, options: kept } };
 }
@@ -107,13 +105,7 @@ export function weightNormBackwardAs(
   const dv = new Target(method, out, v);
   dv.checkOverlap(method, "v", v);
   dv.checkOverlap(method, "dw", gradient);
-  const none = new Float64Array(slices.count);
-  const dots = sliceDots(gradient, v, slices, none).dyx;
-  const rlength = saved.length.map((length) => 1 / Math.max(length, eps));
-  const dg = dots.map((dot, i) => dot * rlength[i]);
-  // Below eps the divisor is a constant, and nothing is taken out of the gradient.
-  const slope = dg.map((value, i) => (saved.length[i] < eps ? 0 : -g[i] * value * rlength[i]));
-  applySliceGradient(dv, gradient, v, slices, { mean: none, rlength, weight: g, slope, constant: none });
+  const dg = directSlicesGrad(dv, gradient, v, slices, g, eps, saved.length);
   return { dv: dv.result, dg: { data: new (arrayClass(v.dtype))(dg), shape: slices.shape } };
 }
 
@@ -181,7 +173,8 @@ export interface WeightNormInitOptions {
  * t is `[N, units, ...spatial]` or channels-last; y, the output of the initialized layer, is what the next layer is
  * initialized on. Throws where t has no units axis or initScale is not above 0.
  *
- * Source: T. Salimans, D. P. Kingma, "Weight Normalization", 2016, arXiv:1602.07868, section 3; with `meanOnly`, section 4.
+ * Source: T. Salimans, D. P. Kingma, "Weight Normalization", 2016, arXiv:1602.07868, section 3; with `meanOnly`,
+ * section 4.
  *
  * @example
  * const t = matmul(batch, weightNorm(v), { transposeB: true });
@@ -227,7 +220,8 @@ export interface WeightNormConfig {
 }
 
 /**
- * Weight normalization as a reparametrization of a weight: it learns `g` and `v`, and `forward` makes the weight of them.
+ * Weight normalization as a reparametrization of a weight: it learns `g` and `v`, and `forward` makes the weight of
+ * them.
  *
  * At first g = ‖weight‖ and v = weight, so that forward gives the weight back.
  *
@@ -304,8 +298,8 @@ export class WeightNorm extends Layer {
   }
 
   /**
-   * Weight and bias for inference, where the weight is a plain tensor again. A mean-only batch norm behind the layer goes
-   * into the bias: bias − runningMean.
+   * Weight and bias for inference, where the weight is a plain tensor again. A mean-only batch norm behind the layer
+   * goes into the bias: bias − runningMean.
    */
   fold(norm?: { readonly runningMean: VectorLike | null; readonly bias?: Parameter | null }): LinearMap {
     const { dim, eps, g, v } = this;
@@ -332,7 +326,9 @@ export class WeightNorm extends Layer {
     ];
   }
 
-  /** A copy of g and v under PyTorch's names; `legacy`: those of `torch.nn.utils.weight_norm`, weight_g and weight_v. */
+  /**
+   * A copy of g and v under PyTorch's names; `legacy`: those of `torch.nn.utils.weight_norm`, weight_g and weight_v.
+   */
   override stateDict(options: { legacy?: boolean } = {}): StateDict {
     const state = super.stateDict();
     if (!options.legacy) return state;

@@ -4,9 +4,12 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { onTestFinished } from "vitest";
+import { onTestFinished, vi } from "vitest";
 
-const executable = fileURLToPath(new URL("../../dist/cli.js", import.meta.url));
+// A busy machine is slow to start processes.
+vi.setConfig({ testTimeout: 30_000 });
+
+export const executable = fileURLToPath(new URL("../../dist/cli.js", import.meta.url));
 
 export interface Outcome {
   code: number | null;

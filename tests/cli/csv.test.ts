@@ -46,6 +46,28 @@ test("columns are found by name in another order, beside others, with quotes and
   );
 });
 
+test("columns of the same name are told apart by their numbers", async () => {
+  const at = new Workspace();
+  at.write("data.csv", "a,b,a\n1,2,4\n2,4,2\n");
+  expect(await at.scale(["max-abs"], "data.csv")).toBe("a,b,a\n0.5,0.5,1\n1,1,0.5\n");
+  expect(JSON.parse(at.read("model.json")).columns).toEqual([1, "b", 3]);
+  const { code, stderr } = await at.run(["fit", "max-abs", "data.csv", "--columns", "a"]);
+  expect(stderr).toContain('data.csv has several columns named "a"; choose by number: 1 and 3');
+  expect(code).toBe(2);
+});
+
+test("a table without rows has a result without rows", async () => {
+  const at = new Workspace();
+  at.write("data.csv", "a,b\n1,2\n");
+  await at.expect(["fit", "max-abs", "data.csv", "-o", "model.json"]);
+  at.write("data.csv", "a,b\n");
+  expect(await at.expect(["transform", "model.json", "data.csv"])).toBe("a,b\n");
+  for (const name of ["empty.npy", "empty.parquet"]) {
+    await at.expect(["transform", "model.json", "data.csv", "-o", name]);
+    expect(await at.expect(["inspect", name])).toContain(" 0 rows, 2 columns");
+  }
+});
+
 test("columns can be left out", async () => {
   const at = new Workspace();
   at.write("data.csv", "id,a,b\nx,0,0\ny,2,4\n");
@@ -57,7 +79,7 @@ test("missing values are left out of a fit, and written as they were", async () 
   at.write("data.csv", "a,b\n1,10\n,NaN\n3,nan\nNA, \n2,30\n");
   await at.expect(["fit", "standard", "--missing", "NA", "--no-std", "data.csv", "-o", "model.json"]);
   const text = await at.expect(["transform", "model.json", "data.csv", "--missing", "NA"]);
-  expect(text).toBe('a,b\n-1,-10\n,NaN\n1,nan\nNA," "\n0,10\n');
+  expect(text).toBe("a,b\n-1,-10\n,NaN\n1,nan\nNA, \n0,10\n");
 });
 
 test("the byte order mark, other delimiters and files without a header or a last line break", async () => {

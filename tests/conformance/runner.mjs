@@ -5,6 +5,7 @@ import { activations } from "./ops/activations.mjs";
 import { batches } from "./ops/batches.mjs";
 import { images } from "./ops/images.mjs";
 import { scalers } from "./ops/scalers.mjs";
+import { schedules } from "./ops/schedules.mjs";
 import { units } from "./ops/units.mjs";
 import { weights } from "./ops/weights.mjs";
 
@@ -48,7 +49,7 @@ function compare(got, want, { atol = 0, rtol = 0 } = {}) {
 export function runCase(api, testCase) {
   const { file, op, name, attrs = {}, inputs = {}, outputs, tolerance } = testCase;
   const result = { file, op, name, ok: true, output: null, maxAbs: null, maxRel: null, message: "" };
-  const operation = { ...units, ...activations, ...batches, ...weights, ...scalers, ...images }[op];
+  const operation = { ...schedules, ...units, ...activations, ...batches, ...weights, ...scalers, ...images }[op];
   if (operation === undefined) return [{ ...result, ok: false, unsupported: true, message: `unknown op ${op}` }];
   let got;
   try {

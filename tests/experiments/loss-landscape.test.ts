@@ -3,9 +3,9 @@
  * arXiv:1805.11604, figure 4): over steps of several lengths along the gradient, the loss varies less, and the gradient
  * stays nearer to what it was.
  *
- * Shown here for one family of small networks (ReLU, three hidden layers of 32, generated data) at the first 30 steps. It
- * is a statement about direction, not size, and not a law: the same measurement on tanh networks whose weights start at a
- * good scale gives no such difference, and the last test holds that fact as well.
+ * Shown here for one family of small networks (ReLU, five hidden layers of 32, generated data) at the first 30 steps. It
+ * is a statement about direction, not size, and not a law: with three hidden layers the loss varies more with batch norm
+ * than without, and tanh networks whose weights start at a good scale show no difference; the last tests hold that too.
  */
 import { describe, expect, it } from "vitest";
 import { batchesOf, clusters, Network, type Nonlinearity } from "../support/network.js";
@@ -15,8 +15,8 @@ const data = clusters(600, 5);
 const STEPS = [0.05, 0.15, 0.4];
 
 /** Means over the first 30 steps of training. */
-function measure(norm: "batch" | undefined, activation: Nonlinearity, seed: number) {
-  const network = new Network({ sizes: [20, 32, 32, 32, 10], seed, norm, activation });
+function measure(norm: "batch" | undefined, seed: number, activation: Nonlinearity = "relu", depth = 5) {
+  const network = new Network({ sizes: [20, ...Array(depth).fill(32), 10], seed, norm, activation });
   const batches = batchesOf(data, 60, seed);
   const found = { lossRange: [] as number[], gradientChange: [] as number[], smoothness: [] as number[] };
   for (let step = 0; step < 30; step++) {
@@ -47,15 +47,15 @@ function measure(norm: "batch" | undefined, activation: Nonlinearity, seed: numb
 }
 
 describe.each([1, 2, 3])("ReLU networks of seed %i with batch norm, against those without, have", (seed) => {
-  const without = measure(undefined, "relu", seed);
-  const withNorm = measure("batch", "relu", seed);
+  const without = measure(undefined, seed);
+  const withNorm = measure("batch", seed);
 
   it("a loss that varies less along the gradient", () => {
     expect(withNorm.lossRange).toBeLessThan(0.7 * without.lossRange);
   });
 
   it("gradients that predict the next ones better", () => {
-    expect(withNorm.gradientChange).toBeLessThan(0.6 * without.gradientChange);
+    expect(withNorm.gradientChange).toBeLessThan(0.5 * without.gradientChange);
   });
 
   it("a smaller effective smoothness constant, the change of the gradient for each unit of way", () => {
@@ -64,6 +64,12 @@ describe.each([1, 2, 3])("ReLU networks of seed %i with batch norm, against thos
 });
 
 it("is not seen with tanh at a good initial scale", () => {
-  const ratio = measure("batch", "tanh", 1).gradientChange / measure(undefined, "tanh", 1).gradientChange;
-  expect(ratio).toBeGreaterThan(0.8);
+  const [normalized, plain] = [measure("batch", 1, "tanh"), measure(undefined, 1, "tanh")];
+  expect(normalized.gradientChange).toBeGreaterThan(0.8 * plain.gradientChange);
+});
+
+it("is not seen in the loss of shallower networks, only in their gradients", () => {
+  const [normalized, plain] = [measure("batch", 1, "relu", 3), measure(undefined, 1, "relu", 3)];
+  expect(normalized.lossRange).toBeGreaterThan(plain.lossRange);
+  expect(normalized.gradientChange).toBeLessThan(0.6 * plain.gradientChange);
 });

@@ -70,7 +70,7 @@ describe.each(Object.entries(methods))("%s", (_, method) => {
 });
 
 describe("with eps above 0 batch norm", () => {
-  it("gives √((σ² + eps/a²)/(σ² + eps))⁻¹ of what it gave, so that invariance is a limit", () => {
+  it("gives √((σ² + eps)/(σ² + eps/a²)) of what it gave, so that invariance is a limit", () => {
     const z = linear(weight);
     const before = batchNorm(z, { eps: 0.1 }).data;
     for (const a of [0.1, 0.5, 4]) {

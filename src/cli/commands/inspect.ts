@@ -2,9 +2,10 @@
 import Table from "cli-table3";
 import { readBlocks } from "../blocks.js";
 import { chooseColumns, type Selection } from "../columns.js";
-import { failAt, quote } from "../errors.js";
+import { attempt, quote } from "../errors.js";
 import type { Source } from "../formats/format.js";
 import { firstText } from "../input.js";
+import type { Description } from "../methods.js";
 import { type Model, readModel } from "../model.js";
 import { openSource, type TextOptions } from "../open.js";
 import { type ColumnStatistics, Statistics } from "../statistics.js";
@@ -48,7 +49,7 @@ function render(head: string[], rows: string[][]): string {
   const table = new Table({
     head,
     style: { head: [], border: [], compact: true },
-    colAligns: head.map((name) => (name === "column" || name === "histogram" ? "left" : "right")),
+    colAligns: head.map((name) => (["column", "component", "histogram"].includes(name) ? "left" : "right")),
   });
   table.push(...rows);
   return table.toString();
@@ -56,22 +57,41 @@ function render(head: string[], rows: string[][]): string {
 
 function showModel({ method, scaler, columns, file }: Model): string {
   const { config } = scaler.toJSON();
-  const options = Object.entries(config).map(([key, value]) => `${key} ${JSON.stringify(value)}`);
-  const lines = [`${file}: model of the method ${method.name} (${method.summary})`];
+  const given = Object.entries(config).filter(([, value]) => value !== undefined);
+  const options = given.map(([key, value]) => `${key} ${JSON.stringify(value)}`);
+  const lines = [`${file}: model of the method ${method.name}`];
   if (options.length > 0) lines.push(`options: ${options.join(", ")}`);
-  let figures: [string, ArrayLike<number>][];
-  try {
-    figures = Object.entries(method.describe(scaler));
-  } catch (error) {
-    failAt({ file }, (error as Error).message);
+  const names = (count: number) => Array.from({ length: count }, (_, j) => String(columns?.[j] ?? j + 1));
+  lines.push(
+    describe(
+      "column",
+      attempt(file, () => method.describe(scaler)),
+      names,
+      columns?.length,
+    ),
+  );
+  const { describeComponents } = method;
+  if (describeComponents !== undefined) {
+    const components = (count: number) => Array.from({ length: count }, (_, j) => String(j + 1));
+    lines.push(
+      describe(
+        "component",
+        attempt(file, () => describeComponents(scaler)),
+        components,
+      ),
+    );
   }
-  const count = Math.max(columns?.length ?? 0, ...figures.map(([, values]) => values.length));
-  const rows = Array.from({ length: count }, (_, j) => [
-    String(columns?.[j] ?? j + 1),
-    ...figures.map(([, values]) => short(values[j])),
-  ]);
-  lines.push(render(["column", ...figures.map(([name]) => name)], rows));
   return `${lines.join("\n")}\n`;
+}
+
+/** A table of numbers by their names. */
+function describe(what: string, figures: Description, names: (count: number) => string[], least = 0): string {
+  const values = Object.values(figures);
+  const rows = names(Math.max(least, ...values.map(({ length }) => length)));
+  return render(
+    [what, ...Object.keys(figures)],
+    rows.map((name, j) => [name, ...values.map((ofColumn) => short(ofColumn[j]))]),
+  );
 }
 
 /** Cells of text in a column of numbers: how many, and where the first is. */

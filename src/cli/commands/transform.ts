@@ -1,7 +1,7 @@
 /** `evenkeel transform` and `evenkeel inverse`: a table through a model. */
 import type { DType, TypedArray } from "../../core/memory.js";
 import { outputColumns } from "../columns.js";
-import { failAt, UsageError } from "../errors.js";
+import { attempt, failAt, UsageError } from "../errors.js";
 import type { FormatName, Source } from "../formats/format.js";
 import { rowsOf, widthAfter } from "../methods.js";
 import { type Model, modelColumns, readModel } from "../model.js";
@@ -22,7 +22,7 @@ const DTYPES: Record<string, DType> = { f32: "float32", f64: "float64" };
 /** What is done with the values, and which columns go in and come out. */
 interface Plan {
   chosen: number[];
-  /** Names of new columns, where their number differs from that of the old ones. */
+  /** Names of the new columns, where they are not those of the old ones. */
   names: string[] | undefined;
   width: number;
   apply(values: TypedArray): TypedArray;
@@ -31,11 +31,11 @@ interface Plan {
 const componentNames = (count: number) => Array.from({ length: count }, (_, i) => `component${i + 1}`);
 
 function planTransform(model: Model, source: Source, asked: string | undefined): Plan {
-  const { scaler, file } = model;
+  const { scaler, file, method } = model;
   const chosen = modelColumns(model, scaler.nFeaturesIn, source, asked);
   const features = chosen.length;
   const width = attempt(file, () => widthAfter(scaler, features));
-  const names = width === features ? undefined : componentNames(width);
+  const names = method.rotates ? componentNames(width) : undefined;
   return { chosen, names, width, apply: (values) => scaler.transform(rowsOf(values, features)).data };
 }
 
@@ -49,25 +49,19 @@ function planInverse(model: Model, source: Source, asked: string | undefined): P
   const width = attempt(file, () => widthAfter(scaler, features));
   const apply = (values: TypedArray) =>
     (scaler.inverseTransform as typeof scaler.transform)(rowsOf(values, width)).data;
-  if (width === features) {
-    return { chosen: modelColumns(model, features, source, asked), names: undefined, width, apply };
+  if (!method.rotates) return { chosen: modelColumns(model, features, source, asked), names: undefined, width, apply };
+  // The new columns are found by their names; without names, where the old ones were.
+  let remembered = columns;
+  if (source.isNamed) remembered = componentNames(width);
+  else if (width < features) {
+    const first = typeof columns?.[0] === "number" ? Math.min(...(columns as number[])) : 1;
+    remembered = Array.from({ length: width }, (_, i) => first + i);
   }
-  const first = typeof columns?.[0] === "number" ? Math.min(...(columns as number[])) : 1;
-  const places = Array.from({ length: width }, (_, i) => first + i);
-  const components = { file, columns: source.isNamed ? componentNames(width) : places };
-  const names = (columns ?? componentNames(features)).map((column) =>
-    typeof column === "number" ? `column${column}` : column,
-  );
-  return { chosen: modelColumns(components, width, source, asked), names, width: features, apply };
-}
-
-/** What a scaler says of itself, with the name of the file that it is from. */
-function attempt<T>(file: string, work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    failAt({ file }, (error as Error).message);
-  }
+  const names = Array.from({ length: features }, (_, j) => {
+    const column = columns?.[j] ?? j + 1;
+    return typeof column === "number" ? `column${column}` : column;
+  });
+  return { chosen: modelColumns({ file, columns: remembered }, width, source, asked), names, width: features, apply };
 }
 
 export async function runTransform(

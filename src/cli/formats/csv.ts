@@ -1,9 +1,9 @@
 /**
  * CSV and its kin: fields between delimiters, quoted where need be (RFC 4180), a header of names.
  *
- * Bytes are taken for characters one to one (Latin-1). So what is passed through comes out byte by byte as it went in, in
- * UTF-8 and any other encoding that contains ASCII; only names and cells that a person or another format is to read are
- * decoded.
+ * Bytes are taken for characters one to one (Latin-1). So the fields that are passed through come out byte by byte as they
+ * went in, in UTF-8 and any other encoding that contains ASCII (but for quotes that were not needed); only names and cells
+ * that a person or another format is to read are decoded.
  */
 import Papa from "papaparse";
 import type { DType, TypedArray } from "../../core/memory.js";
@@ -284,6 +284,7 @@ export class CsvSink implements Sink {
   readonly #columns: readonly OutputColumn[];
   readonly #delimiter: string;
   readonly #lineBreak: string;
+  /** Characters that have a meaning outside of quotes. */
   readonly #special: RegExp;
   readonly #format: (value: number) => string;
   readonly #numbers: NumberReader;
@@ -294,8 +295,7 @@ export class CsvSink implements Sink {
     this.#output = output;
     this.#columns = columns;
     this.#delimiter = options.delimiter;
-    // Characters that have a meaning outside of quotes; blanks at an end are safe within them only.
-    this.#special = new RegExp(`["\\r\\n${options.delimiter === "\\" ? "\\\\" : options.delimiter}]|^ | $`);
+    this.#special = new RegExp(`["\\r\\n${options.delimiter === "\\" ? "\\\\" : options.delimiter}]`);
     this.#format = formatNumber(dtype);
     this.#numbers = new NumberReader(options.missing.map(encode));
     const csv = source instanceof CsvSource ? source : undefined;
@@ -303,7 +303,10 @@ export class CsvSink implements Sink {
     this.#lineBreak = csv?.lineBreak ?? "\n";
     this.#text = csv?.hasByteOrderMark ? BYTE_ORDER_MARK : "";
     if (!options.header) return;
-    const names = columns.map(({ name, source: from }) => csv?.header[from ?? -1] ?? encode(name));
+    const names = columns.map(({ name, source: from }) => {
+      const isOld = from !== undefined && csv?.columns[from].name === name;
+      return isOld ? csv.header[from] : encode(name);
+    });
     this.#text += names.map((name) => this.#quoted(name)).join(options.delimiter) + this.#lineBreak;
   }
 

@@ -3,7 +3,14 @@
  * is scaled is written as FLOAT or DOUBLE, and what is passed through in its own type, bit by bit.
  */
 import { open } from "node:fs/promises";
-import { type FileMetaData, parquetMetadataAsync, parquetRead, type SchemaElement, toJson } from "hyparquet";
+import {
+  type FileMetaData,
+  parquetMetadataAsync,
+  parquetRead,
+  type RowGroup,
+  type SchemaElement,
+  toJson,
+} from "hyparquet";
 import { parseDecimal } from "hyparquet/src/convert.js";
 import { compressors } from "hyparquet-compressors";
 import { ByteWriter, ParquetWriter } from "hyparquet-writer";
@@ -12,15 +19,8 @@ import { arrayClass } from "../../core/tensor.js";
 import { DataError, failAt } from "../errors.js";
 import type { Input } from "../input.js";
 import type { Output } from "../output.js";
-import {
-  type Batch,
-  type Column,
-  isMissing,
-  type ReadOptions,
-  type Sink,
-  type Source,
-  type WriteOptions,
-} from "./format.js";
+import { type Batch, isMissing, type ReadOptions, type Sink, type Source, type WriteOptions } from "./format.js";
+import { asStored, columnsOf, decimalScale, PARSERS, type ParquetColumn } from "./parquet-schema.js";
 
 /** Whether a file with these first bytes is one. */
 export function isParquet(head: Buffer): boolean {
@@ -32,62 +32,6 @@ type FileHandle = Awaited<ReturnType<typeof open>>;
 
 /** Rows handed on at a time. */
 const BATCH_VALUES = 1 << 17;
-
-const NUMBER_TYPES = new Set(["INT32", "INT64", "FLOAT", "DOUBLE"]);
-
-/** A time as text with all of its digits, which a Date would not hold. */
-function timeText(value: bigint, perSecond: bigint): string {
-  const fraction = ((value % perSecond) + perSecond) % perSecond;
-  const time = new Date(Number((value - fraction) / perSecond) * 1000);
-  // Beyond the years that a Date knows, the number has to do.
-  if (Number.isNaN(time.getTime())) return String(value);
-  const digits = String(perSecond).length - 1;
-  return `${time.toISOString().slice(0, -5)}.${String(fraction).padStart(digits, "0")}Z`;
-}
-
-const PARSERS = {
-  timestampFromMilliseconds: (value: bigint) => timeText(value, 1000n),
-  timestampFromMicroseconds: (value: bigint) => timeText(value, 1_000_000n),
-  timestampFromNanoseconds: (value: bigint) => timeText(value, 1_000_000_000n),
-  dateFromDays: (days: number) => timeText(BigInt(days) * 86_400_000n, 1000n).split("T")[0],
-  jsonFromBytes: (bytes: Uint8Array) => Buffer.from(bytes).toString("utf8"),
-};
-
-/** A column of the file, by its place among the root's children. */
-interface ParquetColumn extends Column {
-  readonly element: SchemaElement;
-  readonly isFlat: boolean;
-}
-
-/** The root's children. The schema is a tree, written down depth first. */
-function columnsOf(schema: readonly SchemaElement[]): ParquetColumn[] {
-  const columns: ParquetColumn[] = [];
-  for (let at = 1; at < schema.length; ) {
-    const element = schema[at];
-    const isFlat = !element.num_children && element.repetition_type !== "REPEATED";
-    columns.push({ name: element.name, element, isFlat, numeric: isFlat && isNumber(element) });
-    for (let open = 1; open > 0; open--) open += schema[at++].num_children ?? 0;
-  }
-  return columns;
-}
-
-function isNumber(element: SchemaElement): boolean {
-  const { type, converted_type: converted, logical_type: logical } = element;
-  if (logical?.type === "FLOAT16" || decimalScale(element) !== undefined) return true;
-  if (logical !== undefined && logical.type !== "INTEGER") return false;
-  return NUMBER_TYPES.has(type as string) && (converted === undefined || /^U?INT_/.test(converted));
-}
-
-/** How many decimals a column of decimal numbers has. */
-function decimalScale({ scale, converted_type: converted, logical_type: logical }: SchemaElement): number | undefined {
-  if (logical?.type === "DECIMAL") return logical.scale;
-  return converted === "DECIMAL" ? (scale ?? 0) : undefined;
-}
-
-/** A column whose values are taken as they are stored. */
-function asStored({ name, type, type_length, repetition_type }: SchemaElement): SchemaElement {
-  return { name, type, type_length, repetition_type };
-}
 
 export class ParquetSource implements Source {
   readonly format = "parquet";
@@ -145,8 +89,9 @@ export class ParquetSource implements Source {
     for (const group of this.#metadata.row_groups) {
       const first = this.#rowsRead;
       const rows = Number(group.num_rows);
+      const chunks = chunksByName(group);
       const read = (column: number, stored: boolean) =>
-        stored ? this.#readColumn(column, first, rows, true) : this.#readMeant(column, first, rows);
+        stored ? this.#readColumn(column, chunks, rows, true) : this.#readMeant(column, chunks, rows);
       const values: TypedArray[] = [];
       for (const column of chosen) values.push(toNumbers(await read(column, false), rows, dtype, cellsOf, column));
       if (withRest) {
@@ -179,17 +124,20 @@ export class ParquetSource implements Source {
     }
   }
 
-  async #readColumn(column: number, first: number, rows: number, stored: boolean): Promise<Cells> {
-    const { name, element } = this.columns[column];
+  /** A column of a row group. The reader sees no others: it would plan for all of them each time. */
+  async #readColumn(column: number, chunks: Chunks, rows: number, stored: boolean): Promise<Cells> {
+    const { name, element, elements } = this.columns[column];
     const parts: Cells[] = [];
-    const schema = stored ? this.#metadata.schema.map((e) => (e === element ? asStored(e) : e)) : this.#metadata.schema;
+    const num_rows = BigInt(rows);
     try {
       await parquetRead({
         file: fileBuffer(this.#handle, this.#size),
-        metadata: { ...this.#metadata, schema },
-        columns: [name],
-        rowStart: first,
-        rowEnd: first + rows,
+        metadata: {
+          ...this.#metadata,
+          schema: [{ name: "schema", num_children: 1 }, ...(stored ? [asStored(element)] : elements)],
+          num_rows,
+          row_groups: [{ columns: chunks.get(name) ?? [], num_rows, total_byte_size: 0n }],
+        },
         compressors,
         utf8: !stored,
         parsers: PARSERS,
@@ -197,27 +145,25 @@ export class ParquetSource implements Source {
         onChunk: ({ columnData }) => parts.push(columnData),
       });
     } catch (error) {
-      failAt(
-        { file: this.file, row: first + 1, column: column + 1, name },
-        `cannot be read: ${(error as Error).message}`,
-      );
+      const place = { file: this.file, row: this.#rowsRead + 1, column: column + 1, name };
+      failAt(place, `cannot be read: ${(error as Error).message}`);
     }
     return parts.length === 1 ? parts[0] : joined(parts);
   }
 
   /** Cells as what they mean. */
-  async #readMeant(column: number, first: number, rows: number): Promise<Cells> {
+  async #readMeant(column: number, chunks: Chunks, rows: number): Promise<Cells> {
     const { element, isFlat } = this.columns[column];
     const scale = decimalScale(element);
     if (scale === undefined) {
-      const cells = await this.#readColumn(column, first, rows, false);
+      const cells = await this.#readColumn(column, chunks, rows, false);
       // Lists and records are text that a program can read.
       return isFlat ? cells : Array.from(cells, (cell) => (isMissing(cell) ? null : JSON.stringify(toJson(cell))));
     }
     // The division rounds once, so that 456 hundredths are 4.56.
     const unit = 10 ** scale;
     const read = (cell: unknown) => (cell instanceof Uint8Array ? parseDecimal(cell) : Number(cell)) / unit;
-    const cells = await this.#readColumn(column, first, rows, true);
+    const cells = await this.#readColumn(column, chunks, rows, true);
     return Array.from(cells, (cell) => (isMissing(cell) ? null : read(cell)));
   }
 
@@ -229,6 +175,20 @@ export class ParquetSource implements Source {
     this.#handle.close().catch(() => {});
     this.#input.close();
   }
+}
+
+/** The parts of a row group by the columns that they belong to. */
+type Chunks = ReadonlyMap<string, RowGroup["columns"]>;
+
+function chunksByName({ columns }: RowGroup): Chunks {
+  const chunks = new Map<string, RowGroup["columns"]>();
+  for (const chunk of columns) {
+    const name = chunk.meta_data?.path_in_schema[0] as string;
+    const known = chunks.get(name);
+    if (known === undefined) chunks.set(name, [chunk]);
+    else known.push(chunk);
+  }
+  return chunks;
 }
 
 /** A file as hyparquet reads it. */

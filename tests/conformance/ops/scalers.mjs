@@ -70,6 +70,16 @@ export const scalers = {
     return { mean: scaler.mean, ...there(scaler, x) };
   },
 
+  whitening: (api, { x }, { method, eps, ddof, n_components: nComponents, chunks }) => {
+    const whitening = fitted(new api.Whitening({ method, eps, ddof, nComponents }), x, chunks);
+    return { mean: whitening.mean, covariance: whitening.covariance, ...there(whitening, x) };
+  },
+
+  decorrelation: (api, { x }, { ddof }) => {
+    const decorrelation = new api.Decorrelation({ ddof }).fit(x);
+    return { y: decorrelation.transform(x), eigenvalues: decorrelation.eigenvalues };
+  },
+
   normalizer: (api, { x, dy }, { norm }) => {
     const y = api.normalize(x, { norm });
     return dy === undefined ? { y } : { y, ...api.normalizeBackward(dy, x, { norm }) };

@@ -14,4 +14,9 @@ export const units = {
     const { y, saved } = api.alphaDropoutForward(x, { rate, keep });
     return { y, ...(dy && api.alphaDropoutBackward(dy, saved)) };
   },
+
+  norm_prop_linear: (api, { x, w, gamma, beta, dy }) => {
+    const { y, saved } = api.normPropLinearForward(x, w, { gamma, beta });
+    return { y, ...(dy && api.normPropLinearBackward(dy, saved)) };
+  },
 };

@@ -20,4 +20,6 @@ export const weights = {
   bounded_batch_norm: (api, { weight, running_var: runningVar }, { epsilon, eps }) => ({
     weight: api.boundedBatchNorm(weight, runningVar, { epsilon, eps }),
   }),
+
+  singular_value_bounding: (api, { w }, { epsilon }) => ({ w: api.singularValueBounding(w, { epsilon }) }),
 };
