@@ -1,8 +1,8 @@
 /**
  * Products of centered columns with each other, Σ (x − m)·(x − m)ᵀ, and the triangular factor of such a matrix. f64.
  *
- * Shapes: x [rows, cols] of T; C and M [n, n], rows `stride` elements apart, of which the lower triangle is read; U and its
- *   inverse lie on and above the diagonal. Strides leave room for one column more than there are.
+ * Shapes: x [rows, cols] of T; C and M [n, n], rows `stride` elements apart, of which the lower triangle is read; U and
+ *   its inverse lie on and above the diagonal. Strides leave room for one column more than there are.
  * Error: x − m rounds once; sums are over rows in order. The factor is backward stable.
  */
 import { multiplyAdd } from "./matmul";
@@ -29,7 +29,10 @@ function colCenterWide<T>(y: usize, x: usize, m: usize, rows: i32, cols: i32): v
   }
 }
 
-/** C += Xᵀ·X on and below the diagonal (and somewhat above), X [rows, cols] with rows and columns `deep` and `wide` apart. */
+/**
+ * C += Xᵀ·X on and below the diagonal (and somewhat above), X [rows, cols] with rows and columns `deep` and `wide`
+ * apart.
+ */
 export function addGram_f64(
   c: usize,
   x: usize,

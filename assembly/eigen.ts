@@ -1,11 +1,11 @@
 /**
- * Eigenvectors of tridiagonal matrices: plane rotations of the rows of a matrix, and the eigenvalues and eigenvectors of a
- * diagonal matrix with one rank added, D + ρ·z·zᵀ. f64.
+ * Eigenvectors of tridiagonal matrices: plane rotations of the rows of a matrix, and the eigenvalues and eigenvectors
+ * of a diagonal matrix with one rank added, D + ρ·z·zᵀ. f64.
  *
  * Shapes: d ascending and strictly apart, z without zeros and of length 1, both [n], n ≥ 2, ρ > 0; delta [n, n] holds
  *   d[i] − λ[j] in row j. Rotations run over whole vectors: an odd number of columns takes one more along.
- * Error: λ to a few ulps of its distance to the nearer d; each d[i] − λ[j] to a few ulps, so that eigenvectors worked out
- *   from them are orthogonal to a few ulps, however close the eigenvalues.
+ * Error: λ to a few ulps of its distance to the nearer d; each d[i] − λ[j] to a few ulps, so that eigenvectors worked
+ *   out from them are orthogonal to a few ulps, however close the eigenvalues.
  * Source: R.-C. Li, "Solving secular equations stably and efficiently", LAPACK working note 89, 1993; M. Gu,
  *   S. Eisenstat, "A divide-and-conquer algorithm for the symmetric tridiagonal eigenproblem", 1995.
  */
@@ -89,7 +89,9 @@ function poles(d: usize, z: usize, from: i32, to: i32, origin: f64, shift: f64):
   return total;
 }
 
-/** The root of c·t² − a·t + b = 0 that keeps its digits; `lower` chooses the one with the minus before the square root. */
+/**
+ * The root of c·t² − a·t + b = 0 that keeps its digits; `lower` chooses the one with the minus before the square root.
+ */
 function quadratic(a: f64, b: f64, c: f64, lower: bool): f64 {
   const root = sqrt(abs(a * a - 4 * b * c));
   if (lower) return a <= 0 ? (a - root) / (2 * c) : (2 * b) / (a + root);
@@ -226,8 +228,9 @@ function divideInto(y: usize, w: usize, n: i32): f64 {
 }
 
 /**
- * Eigenvectors of D + ρ·z·zᵀ from delta, one a row, of length 1; element i goes to column place[i] (i32). The z of which
- * λ are the exact eigenvalues takes the place of the given one: that makes the vectors orthogonal. scratch: n elements.
+ * Eigenvectors of D + ρ·z·zᵀ from delta, one a row, of length 1; element i goes to column place[i] (i32). The z of
+ * which λ are the exact eigenvalues takes the place of the given one: that makes the vectors orthogonal. scratch: n
+ * elements.
  */
 export function rankOneVectors_f64(
   vectors: usize,

@@ -73,13 +73,14 @@ abstract class GradientColumns {
   }
 }
 
-/** Σg of one run, returned, and Σg·(x − center), left in `runSecond`; w may be 0. */
+/**
+ * Σg of one run onto `first`, returned, and Σg·(x − center) onto `second`, left in `runSecond`; w may be 0. Block is added
+ * to block from what is there, so that a run in parts has the bits of the whole.
+ */
 export let runSecond: f64 = 0;
-export function runGradSums<T>(dy: usize, x: usize, w: usize, n: i32, center: T): f64 {
+export function runGradSums<T>(dy: usize, x: usize, w: usize, n: i32, center: T, first: f64 = 0, second: f64 = 0): f64 {
   const block = sizeof<T>() == 4 ? rowBlock_f32() : rowBlock_f64();
   const k = v.splat<T>(center);
-  let first: f64 = 0;
-  let second: f64 = 0;
   while (n > 0) {
     const size = n < block ? n : block;
     first += w ? reducePair<T, WeightedGradient>(x, dy, w, size, k) : reducePair<T, Gradient>(x, dy, 0, size, k);
@@ -109,9 +110,9 @@ function rowGradSums<T>(
   let i = first % period;
   for (let r = 0; r < rows; r++) {
     const at = (<usize>r) << 3;
-    const sum = runGradSums<T>(dy, x, 0, n, load<T>(center + <usize>i * sizeof<T>()));
-    store<f64>(sumG + at, load<f64>(sumG + at) + sum);
-    store<f64>(sumGD + at, load<f64>(sumGD + at) + runSecond);
+    const k = load<T>(center + <usize>i * sizeof<T>());
+    store<f64>(sumG + at, runGradSums<T>(dy, x, 0, n, k, load<f64>(sumG + at), load<f64>(sumGD + at)));
+    store<f64>(sumGD + at, runSecond);
     x += bytes;
     dy += bytes;
     if (++i == period) i = 0;
@@ -257,7 +258,7 @@ function colGradAffine<T>(
   }
 }
 
-/** Σdy·w and Σdy·w·(x − mean) of each row; f64, added to. `center` is what x − center was taken about. */
+/** Σdy·w and Σdy·w·(x − c) of each row, c the mean rounded to T; f64, added to. */
 function rowWeightedGradSums<T>(
   sumG: usize,
   sumGD: usize,
@@ -274,11 +275,10 @@ function rowWeightedGradSums<T>(
   let i = first % period;
   for (let r = 0; r < rows; r++) {
     const at = (<usize>r) << 3;
-    const m = load<f64>(mean + at);
-    const center = <T>m;
-    const sum = runGradSums<T>(dy, x, w ? w + <usize>i * bytes : 0, n, center);
-    store<f64>(sumG + at, load<f64>(sumG + at) + sum);
-    store<f64>(sumGD + at, load<f64>(sumGD + at) + runSecond + (<f64>center - m) * sum);
+    const center = <T>load<f64>(mean + at);
+    const weight = w ? w + <usize>i * bytes : 0;
+    store<f64>(sumG + at, runGradSums<T>(dy, x, weight, n, center, load<f64>(sumG + at), load<f64>(sumGD + at)));
+    store<f64>(sumGD + at, runSecond);
     x += bytes;
     dy += bytes;
     if (++i == period) i = 0;

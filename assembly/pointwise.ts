@@ -1,11 +1,12 @@
 /**
  * Functions of single elements, the same bits on every engine: exp and what is made of it.
  *
- * Formula: e^x = 2^n·e^r, n = round(x/ln 2), r = x − n·ln 2 in two parts, e^r − 1 by its Taylor series to r⁷ (f32) or r¹³
- *   (f64); the tail beyond is below a quarter ulp for |r| ≤ ln 2 / 2.
+ * Formula: e^x = 2^n·e^r, n = round(x/ln 2), r = x − n·ln 2 in two parts, e^r − 1 by its Taylor series to r⁷ (f32) or
+ *   r¹³ (f64); the tail beyond is below a quarter ulp for |r| ≤ ln 2 / 2.
  * Shapes: [rows, n], each array with its own distance between rows (in elements), so that a part of wider rows can be
  *   taken; outputs may be inputs.
- * Error: exp, expm1, log at most 2 ulps, sigmoid and tanh 4, pow as it says. Overflow gives infinity, underflow 0; NaN stays.
+ * Error: exp, expm1, log at most 2 ulps, sigmoid and tanh 4, pow as it says. Overflow gives infinity, underflow 0; NaN
+ *   stays.
  * Source: Taylor's series and the usual argument reduction (W. J. Cody, W. Waite, "Software Manual for the Elementary
  *   Functions", 1980).
  */

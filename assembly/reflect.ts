@@ -7,8 +7,8 @@
  *   multiple of 4 rows. What lies there must be finite, and zero in vectors that are multiplied.
  * Error: the reflections are orthogonal to a few ulps and the reduction is backward stable, for entries up to about 1;
  *   norms below 10⁻¹³⁰ count as zero. NaN and infinities are for the caller to refuse.
- * Source: J. Dongarra, D. Sorensen, S. Hammarling, "Block reduction of matrices to condensed forms", 1989; R. Schreiber,
- *   C. Van Loan, "A storage-efficient WY representation for products of Householder transformations", 1989.
+ * Source: J. Dongarra, D. Sorensen, S. Hammarling, "Block reduction of matrices to condensed forms", 1989; R.
+ *   Schreiber, C. Van Loan, "A storage-efficient WY representation for products of Householder transformations", 1989.
  */
 import { multiplyAdd } from "./matmul";
 import { v } from "./vec";
@@ -293,8 +293,9 @@ function blockFactor(t: usize, products: usize, tau: usize, k: i32): void {
 }
 
 /**
- * Reduces rows m − 1 down to m − REDUCE (or 0) of X [rows, n]. Each takes up what the reflections before it in the panel
- * did, X + Σ b[s]·a[s]ᵀ with the rows of the panels `along` and `down`, and adds its own; the rest of X stays as it was.
+ * Reduces rows m − 1 down to m − REDUCE (or 0) of X [rows, n]. Each takes up what the reflections before it in the
+ * panel did, X + Σ b[s]·a[s]ᵀ with the rows of the panels `along` and `down`, and adds its own; the rest of X stays as
+ * it was.
  */
 function reduceSides(
   d: usize,
@@ -366,9 +367,10 @@ export function bidiagonalizeScratchBytes(stride: i32, side: i32): i32 {
 }
 
 /**
- * Bidiagonal form of X [rows, n], rows ≤ n: reflections H_{rows−1}···H_0 from the right and G_1···G_{rows−1} from the left
- * leave row i zero but for d[i] in column n − rows + i and e[i] to the right of it. The vector of H_i then lies in row i
- * of X, up to that column, that of G_i in row i of `left` [rows, rows], [0, i). Rows of left are `side` elements apart.
+ * Bidiagonal form of X [rows, n], rows ≤ n: reflections H_{rows−1}···H_0 from the right and G_1···G_{rows−1} from the
+ * left leave row i zero but for d[i] in column n − rows + i and e[i] to the right of it. The vector of H_i then lies in
+ * row i of X, up to that column, that of G_i in row i of `left` [rows, rows], [0, i). Rows of left are `side` elements
+ * apart.
  */
 export function bidiagonalize_f64(
   d: usize,

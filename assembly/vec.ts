@@ -141,8 +141,8 @@ export abstract class v {
   }
 
   /**
-   * 2 to the power of each lane, a whole number in the range of normal exponents; 0 for NaN. Adding 1.5·2^23 (f64: 2^52)
-   * leaves the number in the low bits, which costs less than a conversion.
+   * 2 to the power of each lane, a whole number in the range of normal exponents; 0 for NaN. Adding 1.5·2^23 (f64:
+   * 2^52) leaves the number in the low bits, which costs less than a conversion.
    */
   @inline
   static powerOfTwo<T>(n: v128): v128 {

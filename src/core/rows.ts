@@ -158,7 +158,11 @@ export function rowGradSums(dy: Operand, x: Operand, options: RowOptions, statis
         weights.add(g + r * n * width, from + r * n * width, row + r, step, offset, length);
       }
     });
-    return { sumG: copyF64(sumG, rows), sumGD: copyF64(sumGD, rows), ...weights.result };
+    // The kernel's sums are about the rounded mean.
+    const rest = statistics.mean.map((value) => (x.dtype === "float64" ? 0 : Math.fround(value) - value));
+    const sums = copyF64(sumG, rows);
+    const about = copyF64(sumGD, rows).map((sum, r) => sum + rest[r] * sums[r]);
+    return { sumG: sums, sumGD: about, ...weights.result };
   });
 }
 

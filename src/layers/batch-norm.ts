@@ -182,6 +182,9 @@ export interface BatchNormConfig extends RunningConfig {
  * runningMean = (1 − momentum)·runningMean + momentum·mean, runningVar likewise with the unbiased variance; with
  * `momentum: null`, the average over the batches since `resetRunningStats`.
  *
+ * With `affine: false`, on the output of a nonlinearity, it is the standardization layer of Ç. Gülçehre and Y. Bengio,
+ * "Knowledge Matters", 2013, arXiv:1301.4083.
+ *
  * @example
  * const norm = new BatchNorm(768);
  * const y = norm.forward(x);

@@ -70,8 +70,9 @@ export function cosineConvForward(
  * were taken from.
  *
  * @example
- * const { y, saved } = cosineConvForward(x, w, { padding: 1 });
- * const { dx, dw } = cosineConvBackward(dy, saved);
+ * const w = { data: new Float32Array(8 * 64 * 9).fill(1), shape: [8, 64, 3, 3] };
+ * const { y, saved } = cosineConvForward(images, w, { padding: 1 });
+ * const { dx, dw } = cosineConvBackward(y, saved); // the gradient of half the sum of squares of y
  */
 export function cosineConvBackward(
   dy: TensorLike,
@@ -88,9 +89,9 @@ export interface CosineConvConfig extends CosineConfig, WindowOptions {}
  * gradients.
  *
  * @example
- * const layer = new CosineConv(3, 16, [3, 3], { padding: 1 });
- * const y = layer.forward(x);
- * const dx = layer.backward(dy); // layer.weight.grad
+ * const layer = new CosineConv(64, 16, [3, 3], { padding: 1 });
+ * const y = layer.forward(images);
+ * const dx = layer.backward(y); // layer.weight.grad
  */
 export class CosineConv extends CosineLayer {
   /** kernelSize has an entry for each spatial dimension: [3, 3] for images, [3] for series. */

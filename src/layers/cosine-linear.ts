@@ -292,8 +292,9 @@ export function cosineLinearForward(
  * centered: each less its mean.
  *
  * @example
+ * const w = { data: Float32Array.from({ length: 10 * 768 }, (_, i) => Math.sin(i)), shape: [10, 768] };
  * const { y, saved } = cosineLinearForward(x, w);
- * const { dx, dw } = cosineLinearBackward(dy, saved);
+ * const { dx, dw } = cosineLinearBackward(y, saved); // the gradient of half the sum of squares of y
  */
 export function cosineLinearBackward(
   dy: TensorLike,
@@ -387,9 +388,9 @@ export abstract class CosineLayer extends Layer {
  * gradients.
  *
  * @example
- * const layer = new CosineLinear(128, 10, { scale: 10, learnScale: true });
+ * const layer = new CosineLinear(768, 10, { scale: 10, learnScale: true });
  * const y = layer.forward(x);
- * const dx = layer.backward(dy); // layer.weight.grad
+ * const dx = layer.backward(y); // layer.weight.grad
  */
 export class CosineLinear extends CosineLayer {
   readonly inFeatures: number;

@@ -1,12 +1,10 @@
 import {
   type ChannelGradients,
+  ChannelLayer,
   type ChannelNormConfig,
   type ChannelNormOptions,
-  checkChannels,
 } from "../core/channelwise.js";
-import { checkCount, checkNumber } from "../core/errors.js";
-import { checkPositions, geometryOf, type Layout } from "../core/geometry.js";
-import { Layer, Parameter } from "../core/layer.js";
+import { checkPositions, geometryOf } from "../core/geometry.js";
 import { readTensor, type Tensor, type TensorLike } from "../core/tensor.js";
 import { type GroupNormSaved, groupNormBackwardAs, groupNormForwardAs } from "./group-norm.js";
 
@@ -70,35 +68,16 @@ export function instanceNormBackward(
  * const y = norm.forward(images);
  * const dx = norm.backward(dimages); // norm.weight.grad, norm.bias.grad
  */
-export class InstanceNorm extends Layer {
-  readonly numFeatures: number;
-  readonly eps: number;
-  readonly layout: Layout;
-  readonly weight: Parameter | null;
-  readonly bias: Parameter | null;
+export class InstanceNorm extends ChannelLayer {
   #saved: InstanceNormSaved | undefined;
 
   constructor(numFeatures: number, config: ChannelNormConfig = {}) {
-    super();
-    this.numFeatures = checkCount("InstanceNorm", "numFeatures", numFeatures);
-    this.eps = checkNumber("InstanceNorm", "eps", config.eps ?? 1e-5, 0);
-    this.layout = config.layout ?? "channels-first";
-    const affine = config.affine ?? false;
-    const dtype = config.dtype ?? "float32";
-    this.weight = affine ? new Parameter([numFeatures], dtype, 1) : null;
-    this.bias = affine ? new Parameter([numFeatures], dtype, 0) : null;
+    super("InstanceNorm", numFeatures, { ...config, affine: config.affine ?? false });
   }
 
   forward(x: TensorLike, options: { out?: TensorLike } = {}): Tensor {
-    const { eps, layout } = this;
-    checkChannels("InstanceNorm.forward", x, layout, this.numFeatures);
-    const { y, saved } = forwardAs("InstanceNorm.forward", x, {
-      eps,
-      layout,
-      weight: this.weight?.data,
-      bias: this.bias?.data,
-      out: options.out,
-    });
+    const method = "InstanceNorm.forward";
+    const { y, saved } = forwardAs(method, x, { ...this.optionsFor(method, x), out: options.out });
     this.#saved = saved;
     return y;
   }

@@ -71,8 +71,9 @@ export function normPropConvForward(
  * taken from.
  *
  * @example
- * const { y, saved } = normPropConvForward(x, w, { padding: 1 });
- * const { dx, dw, dgamma, dbeta } = normPropConvBackward(dy, saved);
+ * const w = { data: new Float32Array(8 * 64 * 9).fill(1), shape: [8, 64, 3, 3] };
+ * const { y, saved } = normPropConvForward(images, w, { padding: 1 });
+ * const { dx, dw, dgamma, dbeta } = normPropConvBackward(y, saved); // of half the sum of squares of y
  */
 export function normPropConvBackward(
   dy: TensorLike,
@@ -89,9 +90,9 @@ export interface NormPropConvConfig extends NormPropConfig, WindowOptions {}
  * gamma (0.8256 at first for the ReLU), beta (zeros) and gradients.
  *
  * @example
- * const layer = new NormPropConv(3, 16, [3, 3], { padding: 1 });
- * const y = layer.forward(x);
- * const dx = layer.backward(dy); // layer.weight.grad, layer.gamma.grad, layer.bias.grad
+ * const layer = new NormPropConv(64, 16, [3, 3], { padding: 1 });
+ * const y = layer.forward(images);
+ * const dx = layer.backward(y); // layer.weight.grad, layer.gamma.grad, layer.bias.grad
  */
 export class NormPropConv extends NormPropLayer {
   /** kernelSize has an entry for each spatial dimension: [3, 3] for images, [3] for series. */

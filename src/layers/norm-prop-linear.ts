@@ -86,6 +86,7 @@ export interface NormPropGradients {
  *
  * @example
  * const tanh = normPropActivation(Math.tanh, (z) => 1 - Math.tanh(z) ** 2);
+ * const w = { data: Float32Array.from({ length: 10 * 768 }, (_, i) => Math.sin(i)), shape: [10, 768] };
  * const y = normPropLinear(x, w, { activation: tanh });
  */
 export function normPropActivation(
@@ -280,7 +281,7 @@ export function normPropBackwardAs(
  * @example
  * const x = { data: new Float32Array([1, -1, 0, 2]), shape: [2, 2] };
  * const w = { data: new Float32Array([3, 4]), shape: [1, 2] };
- * const y = normPropLinear(x, w, { gamma: [1], beta: [0] }); // [-0.6833, 2.0573]
+ * const y = normPropLinear(x, w, { gamma: [1], beta: [0] }); // [-0.6833, 2.0572]
  */
 export function normPropLinear(x: TensorLike, w: TensorLike, options: NormPropOptions = {}): Tensor {
   return normPropForwardAs("normPropLinear", x, w, denseSheets, options).y;
@@ -301,8 +302,9 @@ export function normPropLinearForward(
  * dz = dy·f′(z)/deviation; dx = dz·(gamma·w/‖w‖) and dbeta = Σ dz; dw and dgamma are those of weight norm for dzᵀ·x.
  *
  * @example
- * const { y, saved } = normPropLinearForward(x, w, { gamma, beta });
- * const { dx, dw, dgamma, dbeta } = normPropLinearBackward(dy, saved);
+ * const w = { data: Float32Array.from({ length: 10 * 768 }, (_, i) => Math.sin(i)), shape: [10, 768] };
+ * const { y, saved } = normPropLinearForward(x, w);
+ * const { dx, dw, dgamma, dbeta } = normPropLinearBackward(y, saved); // of half the sum of squares of y
  */
 export function normPropLinearBackward(
   dy: TensorLike,
@@ -382,9 +384,9 @@ export abstract class NormPropLayer extends Layer {
  * gamma (0.8256 at first for the ReLU), beta (zeros) and gradients.
  *
  * @example
- * const layer = new NormPropLinear(128, 64);
+ * const layer = new NormPropLinear(768, 64);
  * const y = layer.forward(x);
- * const dx = layer.backward(dy); // layer.weight.grad, layer.gamma.grad, layer.bias.grad
+ * const dx = layer.backward(y); // layer.weight.grad, layer.gamma.grad, layer.bias.grad
  */
 export class NormPropLinear extends NormPropLayer {
   readonly inFeatures: number;

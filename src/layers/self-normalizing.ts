@@ -56,7 +56,7 @@ function readInput(method: string, mean: number, variance: number, sums: WeightS
  * arXiv:1706.02515, equations 4 and 5.
  *
  * @example
- * momentMap(0.1, 1.2, { weightSum: 0 }); // { mean: 0.0169..., variance: 1.1257... }
+ * momentMap(0.1, 1.2, { weightSum: 0 }); // { mean: 0.0179..., variance: 1.1530... }
  */
 export function momentMap(mean: number, variance: number, options: MomentMapOptions = {}): MeanVariance {
   const method = "momentMap";

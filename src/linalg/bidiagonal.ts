@@ -82,7 +82,8 @@ function chase(
   const count = last - first;
   const step = isDown ? 1 : -1;
   const start = isDown ? first : last;
-  // Upwards, the matrix is read as its transpose in reverse, which is upper bidiagonal too: left and right change places.
+  // Upwards, the matrix is read as its transpose in reverse, which is upper bidiagonal too: left and right change
+  // places.
   const above = isDown ? first : last - 1;
   const end = start + count * step;
   const top = Math.abs(d[start]);
@@ -139,9 +140,9 @@ function chase(
 }
 
 /**
- * d becomes the singular values, at least 0, in no order. d [n] is the diagonal, e [n − 1] what stands above it; both are
- * overwritten. The rows of `left` and `right`, n each, are multiplied by the transposes of the left and right singular
- * vectors: rows of an identity become them.
+ * d becomes the singular values, at least 0, in no order. d [n] is the diagonal, e [n − 1] what stands above it; both
+ * are overwritten. The rows of `left` and `right`, n each, are multiplied by the transposes of the left and right
+ * singular vectors: rows of an identity become them.
  */
 export function solveBidiagonal(d: Float64Array, e: Float64Array, left: Rows, right: Rows): void {
   const n = d.length;

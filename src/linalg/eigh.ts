@@ -23,8 +23,8 @@ const ASYMMETRY = { float32: 1e-5, float64: 1e-10 };
  * largest eigenvalue, also where eigenvalues coincide. Throws where matrix is not square, not symmetric (to 1e-5 of its
  * largest element in f32, 1e-10 in f64) or not finite.
  *
- * Source: reduction to tridiagonal form by blocked Householder reflections (Dongarra, Sorensen and Hammarling, 1989), then
- * divide and conquer (Cuppen, 1981; Gu and Eisenstat, 1995).
+ * Source: reduction to tridiagonal form by blocked Householder reflections (Dongarra, Sorensen and Hammarling, 1989),
+ * then divide and conquer (Cuppen, 1981; Gu and Eisenstat, 1995).
  *
  * @example
  * const { values, vectors } = eigh({ data: new Float64Array([2, 1, 1, 2]), shape: [2, 2] });
@@ -57,8 +57,8 @@ export function strideOf(n: number): number {
 
 /**
  * The eigenvalues, ascending, of a symmetric matrix in linear memory: [n, n], rows `stride` elements apart, room for
- * `stride` rows, the largest element near 1, zero beyond n. Its lower triangle is read; its rows become the eigenvectors,
- * of which the first of the elements of largest magnitude (to 1e-8) is positive.
+ * `stride` rows, the largest element near 1, zero beyond n. Its lower triangle is read; its rows become the
+ * eigenvectors, of which the first of the elements of largest magnitude (to 1e-8) is positive.
  */
 export function symmetricEigen(matrix: number, n: number, stride: number): Float64Array {
   return withScratch(() => {
@@ -85,8 +85,8 @@ export function symmetricEigen(matrix: number, n: number, stride: number): Float
 }
 
 /**
- * Copies a matrix into cleared f64 rows, scaled by the power of two that brings its largest element near 1; returns that
- * power. Throws on what is not finite.
+ * Copies a matrix into cleared f64 rows, scaled by the power of two that brings its largest element near 1; returns
+ * that power. Throws on what is not finite.
  */
 export function copyScaled(method: string, name: string, a: Operand, to: number, stride: number): number {
   const [rows, n] = a.shape;

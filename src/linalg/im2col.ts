@@ -198,6 +198,7 @@ export function im2col(x: TensorLike, options: Im2colOptions): Tensor {
  * together. (PyTorch: `fold`.)
  *
  * @example
+ * const dcolumns = { data: new Float32Array(2 * 27 * 64), shape: [2, 27, 64] };
  * const dx = col2im(dcolumns, { shape: [2, 3, 8, 8], kernelSize: 3, padding: 1 });
  */
 export function col2im(columns: TensorLike, options: Im2colOptions & { shape: readonly number[] }): Tensor {

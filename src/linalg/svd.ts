@@ -25,8 +25,8 @@ const OBLONG = 1.6;
  * matrix is [m, n], f32 or f64; the work is done in f64. The error is a few ulps of the largest singular value. Throws
  * where matrix is not a matrix or not finite.
  *
- * Source: reduction to bidiagonal form by blocked Householder reflections (Golub and Kahan, 1965; Dongarra, Sorensen and
- * Hammarling, 1989), then QR steps (Golub and Reinsch, 1970; Demmel and Kahan, 1990).
+ * Source: reduction to bidiagonal form by blocked Householder reflections (Golub and Kahan, 1965; Dongarra, Sorensen
+ * and Hammarling, 1989), then QR steps (Golub and Reinsch, 1970; Demmel and Kahan, 1990).
  *
  * @example
  * const { u, s, vt } = svd({ data: new Float32Array([3, 0, 0, 4]), shape: [2, 2] });
@@ -42,8 +42,8 @@ export function svd(matrix: TensorLike): SVD {
   const isTall = m > n;
   const [k, length] = isTall ? [n, m] : [m, n];
   return withScratch(() => {
-    // The shorter side lies down as rows: a = left·diag(values)·right, or its transpose. Loops may touch one column more
-    // than there are.
+    // The shorter side lies down as rows: a = left·diag(values)·right, or its transpose. Loops may touch one column
+    // more than there are.
     const stride = strideOf(length);
     const side = strideOf(k);
     const given = scratchF64(k * stride);
@@ -83,8 +83,8 @@ export function svd(matrix: TensorLike): SVD {
 }
 
 /**
- * given = leftᵀ·diag(values)·right with rows of length 1, values in no order. left [k, k] and right [k, length] are cleared
- * before; given is overwritten. Rows of left and of the others are `side` and `stride` elements apart.
+ * given = leftᵀ·diag(values)·right with rows of length 1, values in no order. left [k, k] and right [k, length] are
+ * cleared before; given is overwritten. Rows of left and of the others are `side` and `stride` elements apart.
  */
 function decompose(
   left: number,

@@ -1,6 +1,6 @@
 /**
- * Eigenvalues and eigenvectors of a symmetric tridiagonal matrix, by dividing it: the halves are solved by themselves, then
- * joined as a diagonal matrix with one rank added. Small ones are solved by QL steps.
+ * Eigenvalues and eigenvectors of a symmetric tridiagonal matrix, by dividing it: the halves are solved by themselves,
+ * then joined as a diagonal matrix with one rank added. Small ones are solved by QL steps.
  *
  * Source: J. Cuppen, "A divide and conquer method for the symmetric tridiagonal eigenproblem", 1981; J. Dongarra,
  * D. Sorensen, "A fully parallel algorithm for the symmetric eigenvalue problem", 1987 (deflation).
@@ -20,8 +20,8 @@ const ULP = 2 ** -52;
 const NOTHING = 2 ** -500;
 
 /**
- * Rows of Z become eigenvectors, d their eigenvalues, in no order. d [n] is the diagonal, e [n − 1] what stands beside it;
- * both are overwritten. Z [n, n] has rows `stride` elements apart and is zero.
+ * Rows of Z become eigenvectors, d their eigenvalues, in no order. d [n] is the diagonal, e [n − 1] what stands beside
+ * it; both are overwritten. Z [n, n] has rows `stride` elements apart and is zero.
  */
 export function solveTridiagonal(d: Float64Array, e: Float64Array, z: number, stride: number): void {
   const n = d.length;
@@ -58,7 +58,8 @@ export function solveTridiagonal(d: Float64Array, e: Float64Array, z: number, st
         kernels().rotateRows_f64(z + 8 * (a * stride + from), rotations, 1, size, (b - a) * stride);
       });
 
-      // Vectors that end in the upper half are zero in the lower, and the other way round: each half is its own product.
+      // Vectors that end in the upper half are zero in the lower, and the other way round: each half is its own
+      // product.
       const upper = kept.filter(({ spans }) => spans === Span.upper);
       const both = kept.filter(({ spans }) => spans === Span.both);
       const lower = kept.filter(({ spans }) => spans === Span.lower);
@@ -162,7 +163,10 @@ function deflate(
   return { kept, dropped };
 }
 
-/** Solves the rank-one problem of the pairs kept; their values go to d[from...]. Eigenvectors, one a row, in the order given. */
+/**
+ * Solves the rank-one problem of the pairs kept; their values go to d[from...]. Eigenvectors, one a row, in the order
+ * given.
+ */
 function rankOne(kept: Kept[], ordered: Kept[], rho: number, d: Float64Array, from: number, delta: number): number {
   const k = kept.length;
   const vectors = scratch(8 * k * k);

@@ -1,6 +1,6 @@
 /**
- * Scalers whose state is the mean of each column and the comoments of all pairs, Σ (x − mean)(x − mean)ᵀ, and whose rows
- * go through a matrix.
+ * Scalers whose state is the mean of each column and the comoments of all pairs, Σ (x − mean)(x − mean)ᵀ, and whose
+ * rows go through a matrix.
  */
 import { fail, show } from "../core/errors.js";
 import { elementBytes, heap64, heapOf, kernels, kernelsOf, scratch, scratchF64, withScratch } from "../core/memory.js";
@@ -9,7 +9,10 @@ import { elementsOf, type Operand, readTensor, Target, type Tensor, type TensorL
 import { powerNear, strideOf, symmetricEigen } from "../linalg/eigh.js";
 import { checkFeatures, RowTransform, type SavedReader, type ScalerState, toNumbers } from "./scaler.js";
 
-/** Rows that are centered by their own mean and multiplied with themselves; with one more, the depth of a matrix product. */
+/**
+ * Rows that are centered by their own mean and multiplied with themselves; with one more, the depth of a matrix
+ * product.
+ */
 const BLOCK_ROWS = 255;
 
 /** Rows that are carried through a matrix at a time. */
@@ -142,8 +145,8 @@ export abstract class ComomentTransform extends RowTransform<ComomentState> {
   }
 
   /**
-   * The gradient of `transform`, with what was fitted taken as constant: dx = dy·forthᵀ, forth being the matrix that the
-   * centered rows are multiplied by.
+   * The gradient of `transform`, with what was fitted taken as constant: dx = dy·forthᵀ, forth being the matrix that
+   * the centered rows are multiplied by.
    *
    * dy is `[n, components]`; dx, `[n, features]`, goes to `out` where given. Throws where dy has other columns.
    */
@@ -180,8 +183,9 @@ export function comomentsFromJSON(reader: SavedReader): ComomentState | undefine
 }
 
 /**
- * Mean and comoments of all columns. Blocks of rows are centered by their own mean and multiplied with themselves, in f64,
- * so that no offset or drift of the data spoils them; a row √(n₁n₂/n)·(mean₂ − mean₁) joins a block to those before it.
+ * Mean and comoments of all columns. Blocks of rows are centered by their own mean and multiplied with themselves, in
+ * f64, so that no offset or drift of the data spoils them; a row √(n₁n₂/n)·(mean₂ − mean₁) joins a block to those
+ * before it.
  */
 function comomentsOf(method: string, x: Operand): { mean: Float64Array; comoments: Float64Array } {
   const [rows, n] = x.shape;
@@ -231,7 +235,8 @@ function failOnValue(method: string, x: Operand): never {
   if (at < 0) fail(method, "the squares of x leave the range of float64; divide it by a power of ten first");
   fail(
     method,
-    `x[${Math.floor(at / n)}, ${at % n}] is ${values[at]}; a covariance has no place for it, remove the row or fill the value`,
+    `x[${Math.floor(at / n)}, ${at % n}] is ${values[at]}; a covariance has no place for it, remove the row or fill ` +
+      "the value",
   );
 }
 

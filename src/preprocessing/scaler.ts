@@ -1,7 +1,7 @@
 /**
  * The frame of the scalers: a scaler measures rows into a state, joins states, and turns a state into an affine of each
- * column (or, whitening, into a matrix). States are never changed, only replaced, so a call that throws leaves the scaler
- * as it was.
+ * column (or, whitening, into a matrix). States are never changed, only replaced, so a call that throws leaves the
+ * scaler as it was.
  */
 import type { Affine } from "../core/cells.js";
 import { fail, show } from "../core/errors.js";

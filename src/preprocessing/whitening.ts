@@ -48,12 +48,12 @@ const TOLERANCE = 8 * Number.EPSILON;
  *
  * Rows are `[n, features]`, f32, f64 or plain lists; y is `[n, components]`. Statistics are f64 and merged by their
  * differences. Directions without variance, that is with λ + eps at most 8·features·2⁻⁵² of the largest, become 0, and
- * `inverseTransform` puts the mean there; so do columns that are constant by StandardScaler's rule. "cholesky" has no such
- * directions to leave out and throws, unless eps > 0. f32 rows are carried through W in f32 where that does no harm, else
- * in f64.
+ * `inverseTransform` puts the mean there; so do columns that are constant by StandardScaler's rule. "cholesky" has no
+ * such directions to leave out and throws, unless eps > 0. f32 rows are carried through W in f32 where that does no
+ * harm, else in f64.
  *
- * Throws on NaN and infinities in `fit`, nComponents beyond the columns or with another method than pca and pca-cor, another
- * number of columns than was fitted, and on use before a fit.
+ * Throws on NaN and infinities in `fit`, nComponents beyond the columns or with another method than pca and pca-cor,
+ * another number of columns than was fitted, and on use before a fit.
  *
  * Source: A. Kessy, A. Lewin, K. Strimmer, "Optimal whitening and decorrelation", 2016 (arXiv 1512.00809).
  *
@@ -185,8 +185,8 @@ export class Whitening extends ComomentTransform {
       if (failed >= 0) {
         fail(
           method,
-          `the covariance is singular: column ${failed} is constant, or to rounding a combination of the columns after ` +
-            'it; set eps above 0, remove the column, or use method "zca" or "pca"',
+          `the covariance is singular: column ${failed} is constant, or to rounding a combination of the columns ` +
+            'after it; set eps above 0, remove the column, or use method "zca" or "pca"',
         );
       }
       kernels().invertUpper_f64(inverse, factor, n, stride);
@@ -206,11 +206,11 @@ export class Whitening extends ComomentTransform {
 /**
  * Rotates rows to their principal directions, in which they are uncorrelated.
  *
- * y = (x − mean)·V with the covariance C = V·Λ·Vᵀ: the covariance of y is Λ. Λ descends; in each column of V the first of
- * the elements of largest magnitude is positive.
+ * y = (x − mean)·V with the covariance C = V·Λ·Vᵀ: the covariance of y is Λ. Λ descends; in each column of V the first
+ * of the elements of largest magnitude is positive.
  *
- * Rows are `[n, features]`, f32, f64 or plain lists. Statistics are f64 and merged by their differences. Throws on NaN and
- * infinities in `fit`, on another number of columns than was fitted, and on use before a fit.
+ * Rows are `[n, features]`, f32, f64 or plain lists. Statistics are f64 and merged by their differences. Throws on NaN
+ * and infinities in `fit`, on another number of columns than was fitted, and on use before a fit.
  *
  * Source: K. Pearson, "On lines and planes of closest fit to systems of points in space", 1901.
  *

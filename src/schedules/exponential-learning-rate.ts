@@ -97,6 +97,7 @@ export function exponentialLearningRate(config: ExponentialLearningRateConfig & 
  * Source: Z. Li, S. Arora, 2019, arXiv:1910.07454, theorem 2.12, for the initial momentum.
  *
  * @example
+ * const w = { data: new Float32Array([3, 1, 0, 2]), shape: [2, 2] };
  * const buffer = exponentialMomentumBuffer(w, { lr: 0.1, weightDecay: 5e-4, momentum: 0.9 });
  */
 export function exponentialMomentumBuffer(

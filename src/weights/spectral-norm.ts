@@ -253,8 +253,9 @@ export function spectralNormForward(w: TensorLike, options: SpectralNormOptions)
  * (dw − ⟨dw, w/sigma⟩·u·vᵀ)/sigma.
  *
  * @example
- * const { w: normalized, u, saved } = spectralNormForward(w, { u: previous });
- * const { dw } = spectralNormBackward(dnormalized, saved);
+ * const w = { data: new Float32Array([3, 1, 0, 2]), shape: [2, 2] };
+ * const { w: normalized, u, saved } = spectralNormForward(w, { u: [1, 1] }); // keep u for the next step
+ * const { dw } = spectralNormBackward(normalized, saved); // of half the sum of squares
  */
 export function spectralNormBackward(
   dw: TensorLike,
@@ -282,9 +283,9 @@ export interface SpectralNormConfig {
  * it. Each forward pass in training takes a step of power iteration; eval and frozen mode leave u and v as they are.
  *
  * @example
- * const norm = new SpectralNorm(weight);
+ * const norm = new SpectralNorm({ data: new Float32Array([3, 1, 0, 2]), shape: [2, 2] });
  * const w = norm.forward(); // use it as the weight of a linear map
- * norm.backward(dw); // norm.original.grad
+ * norm.backward(w); // norm.original.grad
  */
 export class SpectralNorm extends Layer {
   /** A reparametrization learns the original in place of a weight, and leaves the bias to the layer. */

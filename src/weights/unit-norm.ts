@@ -76,8 +76,9 @@ export function unitNormForward(w: TensorLike, options: UnitNormOptions = {}): {
  * The gradient of `unitNorm`: dw = (dy − y·Σ dy·y)/‖w‖ along the axes.
  *
  * @example
+ * const w = { data: new Float32Array([3, 1, 0, 2]), shape: [2, 2] };
  * const { y, saved } = unitNormForward(w);
- * const { dw } = unitNormBackward(dy, saved);
+ * const { dw } = unitNormBackward(w, saved);
  */
 export function unitNormBackward(
   dy: TensorLike,

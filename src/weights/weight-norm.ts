@@ -141,8 +141,9 @@ export function weightNormForward(
  * dg = Σ dw·v/‖v‖ and dv = g/‖v‖·(dw − dg·v/‖v‖) over each slice: dv is orthogonal to v.
  *
  * @example
- * const { w, saved } = weightNormForward(v, { g });
- * const { dv, dg } = weightNormBackward(dw, saved);
+ * const v = { data: new Float32Array([3, 4, 0, 2]), shape: [2, 2] };
+ * const { w, saved } = weightNormForward(v, { g: [5, 1] });
+ * const { dv, dg } = weightNormBackward(w, saved); // the gradient of half the sum of squares of w
  */
 export function weightNormBackward(
   dw: TensorLike,
@@ -177,7 +178,8 @@ export interface WeightNormInitOptions {
  * section 4.
  *
  * @example
- * const t = matmul(batch, weightNorm(v), { transposeB: true });
+ * const v = { data: Float32Array.from({ length: 4 * 768 }, (_, i) => Math.sin(i)), shape: [4, 768] };
+ * const t = matmul(x, weightNorm(v), { transposeB: true });
  * const { g, bias, y } = weightNormInit(t);
  */
 export function weightNormInit(
@@ -226,9 +228,9 @@ export interface WeightNormConfig {
  * At first g = ‖weight‖ and v = weight, so that forward gives the weight back.
  *
  * @example
- * const norm = new WeightNorm(weight);
+ * const norm = new WeightNorm({ data: new Float32Array([3, 4, 0, 2]), shape: [2, 2] });
  * const w = norm.forward(); // use it as the weight of a linear map
- * norm.backward(dw); // norm.g.grad, norm.v.grad
+ * norm.backward(w); // norm.g.grad, norm.v.grad
  */
 export class WeightNorm extends Layer {
   /** A reparametrization learns g and v in place of a weight, and leaves the bias to the layer. */
@@ -282,7 +284,9 @@ export class WeightNorm extends Layer {
    * layer does with a weight (without bias). See `weightNormInit`.
    *
    * @example
-   * const { bias, y } = norm.initialize((w) => matmul(batch, w, { transposeB: true }));
+   * const v = { data: Float32Array.from({ length: 4 * 768 }, (_, i) => Math.sin(i)), shape: [4, 768] };
+   * const norm = new WeightNorm(v);
+   * const { bias, y } = norm.initialize((w) => matmul(x, w, { transposeB: true }));
    */
   initialize(layer: (weight: Tensor) => TensorLike, options: WeightNormInitOptions = {}): { bias: Tensor; y: Tensor } {
     const { dim, eps, v } = this;

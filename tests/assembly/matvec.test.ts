@@ -33,6 +33,7 @@ describe.each(["float32", "float64"] as const)("matrix and vector, %s", (dtype) 
         const workspace = scratch(kernels().colScratchBytes());
         k().rowDot(dots, at, stageValues(x, dtype), rows, n);
         k().colCombine(sums, at, stageValues(u, dtype), rows, n, workspace);
+        const [gotDots, gotSums] = [copyF64(dots, rows), copyF64(sums, n)];
         for (let r = 0; r < rows; r++) {
           let want = 0;
           let size = 0;
@@ -42,7 +43,8 @@ describe.each(["float32", "float64"] as const)("matrix and vector, %s", (dtype) 
           }
           // 4 accumulators of 4 or 2 lanes, over blocks of at most 16 KB.
           const terms = Math.min(n, 16384 / width) / (64 / width) + 4;
-          expect(Math.abs(copyF64(dots, rows)[r] - want)).toBeLessThanOrEqual(terms * ulp * size + 1e-15 * size);
+          if (!(Math.abs(gotDots[r] - want) <= (terms * ulp + 1e-15) * size))
+            expect({ r, got: gotDots[r] }).toEqual(want);
         }
         for (let j = 0; j < n; j++) {
           let want = 0;
@@ -51,7 +53,7 @@ describe.each(["float32", "float64"] as const)("matrix and vector, %s", (dtype) 
             want += u[r] * a[r * n + j];
             size += Math.abs(u[r] * a[r * n + j]);
           }
-          expect(Math.abs(copyF64(sums, n)[j] - want)).toBeLessThanOrEqual(13 * ulp * size + 1e-15 * size);
+          if (!(Math.abs(gotSums[j] - want) <= (13 * ulp + 1e-15) * size)) expect({ j, got: gotSums[j] }).toEqual(want);
         }
       });
     }

@@ -1,8 +1,8 @@
 /**
- * The statistics of a batch are noisy: for normal values of variance σ² in batches of m, the mean has variance σ²/m, the
- * deviation about σ²/(2m), and the (unbiased) variance 2σ⁴/(m − 1). This is the noise that makes batch norm a mild
- * regularizer, and the error that makes it fail on small batches. (Ioffe and Szegedy 2015, arXiv:1502.03167, section 3.4,
- * for the effect; the formulas are those of sampling theory.)
+ * The statistics of a batch are noisy: for normal values of variance σ² in batches of m, the mean has variance σ²/m,
+ * the deviation about σ²/(2m), and the (unbiased) variance 2σ⁴/(m − 1). This is the noise that makes batch norm a mild
+ * regularizer, and the error that makes it fail on small batches. (Ioffe and Szegedy 2015, arXiv:1502.03167, section
+ * 3.4, for the effect; the formulas are those of sampling theory.)
  */
 import { describe, expect, it } from "vitest";
 import { BatchNorm, batchNorm, batchNormForward } from "../../src/index.js";

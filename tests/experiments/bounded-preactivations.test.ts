@@ -1,7 +1,7 @@
 /**
- * Cosine normalization bounds what reaches a unit: the variance of w·x grows with the number and the size of the inputs,
- * that of the cosine of the angle between them cannot exceed 1 and falls with the number of inputs (Luo, Zhan, Wang and
- * Yang 2017, arXiv:1702.05870). Centered, it is Pearson's correlation.
+ * Cosine normalization bounds what reaches a unit: the variance of w·x grows with the number and the size of the
+ * inputs, that of the cosine of the angle between them cannot exceed 1 and falls with the number of inputs (Luo, Zhan,
+ * Wang and Yang 2017, arXiv:1702.05870). Centered, it is Pearson's correlation.
  */
 import { describe, expect, it } from "vitest";
 import { cosineLinear, matmul } from "../../src/index.js";

@@ -1,8 +1,8 @@
 /**
- * What batch norm does to random ReLU networks of 30 layers (Balduzzi et al. 2017, arXiv:1702.08591): with it, a unit is
- * active for about half of the inputs, and for both of a quarter of the pairs of inputs, at any depth, as if units chose by
- * themselves; without it the share of pairs climbs with depth to that of units that are on for all inputs or none. In
- * residual networks the variance doubles with every block without batch norm and grows by one with it.
+ * What batch norm does to random ReLU networks of 30 layers (Balduzzi et al. 2017, arXiv:1702.08591): with it, a unit
+ * is active for about half of the inputs, and for both of a quarter of the pairs of inputs, at any depth, as if units
+ * chose by themselves; without it the share of pairs climbs with depth to that of units that are on for all inputs or
+ * none. In residual networks the variance doubles with every block without batch norm and grows by one with it.
  */
 import { describe, expect, it } from "vitest";
 import { batchNorm, type Tensor } from "../../src/index.js";

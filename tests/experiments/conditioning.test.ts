@@ -1,8 +1,8 @@
 /**
- * What input transforms do to gradient descent (LeCun, Bottou, Orr and Müller, "Efficient BackProp", 1998, section 4.3):
- * least squares has the Hessian XᵀX/n, and descent takes a number of steps that grows with its condition number. Centering
- * takes off the eigenvalue that the means make, standardization that of unequal scales, whitening brings the number to 1,
- * so that contours are spheres and one step is enough.
+ * What input transforms do to gradient descent (LeCun, Bottou, Orr and Müller, "Efficient BackProp", 1998, section
+ * 4.3): least squares has the Hessian XᵀX/n, and descent takes a number of steps that grows with its condition number.
+ * Centering takes off the eigenvalue that the means make, standardization that of unequal scales, whitening brings the
+ * number to 1, so that contours are spheres and one step is enough.
  */
 import { describe, expect, it } from "vitest";
 import {

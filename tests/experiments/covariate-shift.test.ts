@@ -1,8 +1,8 @@
 /**
- * Internal covariate shift: the distribution of what reaches a layer moves while the layers before it learn. Batch norm was
- * introduced to reduce it (Ioffe and Szegedy 2015, arXiv:1502.03167, figure 1b and c); that this is why it helps has been
- * disputed (Santurkar et al. 2018, arXiv:1805.11604, section 2.1), with networks that get noise of a new distribution at
- * every step behind each batch norm, and train as well.
+ * Internal covariate shift: the distribution of what reaches a layer moves while the layers before it learn. Batch norm
+ * was introduced to reduce it (Ioffe and Szegedy 2015, arXiv:1502.03167, figure 1b and c); that this is why it helps
+ * has been disputed (Santurkar et al. 2018, arXiv:1805.11604, section 2.1), with networks that get noise of a new
+ * distribution at every step behind each batch norm, and train as well.
  *
  * Four hidden layers of sigmoids on generated data. Shown: without batch norm the network hardly learns in these steps;
  * with it, it does; with noise behind it that moves the distributions more than in either, it still does. And that the

@@ -1,7 +1,7 @@
 /**
- * A batch that is spread over workers in unequal parts: with statistics of its own, each worker normalizes by other numbers
- * and so descends another loss; with merged statistics (Chan, Golub and LeVeque 1983) all agree with one batch, to the last
- * digits. Averages of the workers' statistics are no replacement.
+ * A batch that is spread over workers in unequal parts: with statistics of its own, each worker normalizes by other
+ * numbers and so descends another loss; with merged statistics (Chan, Golub and LeVeque 1983) all agree with one batch,
+ * to the last digits. Averages of the workers' statistics are no replacement.
  */
 import { describe, expect, it } from "vitest";
 import {

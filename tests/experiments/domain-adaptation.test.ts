@@ -1,7 +1,7 @@
 /**
- * A batch-normalized network meets data of another domain, here scaled and shifted feature by feature: it fails with the
- * statistics of its training data, and works again when each layer's statistics are replaced by those of the new domain,
- * without a label or a gradient (Li et al. 2016, arXiv:1603.04779).
+ * A batch-normalized network meets data of another domain, here scaled and shifted feature by feature: it fails with
+ * the statistics of its training data, and works again when each layer's statistics are replaced by those of the new
+ * domain, without a label or a gradient (Li et al. 2016, arXiv:1603.04779).
  */
 import { describe, expect, it } from "vitest";
 import { adaptBatchNorm, type Tensor } from "../../src/index.js";

@@ -1,14 +1,14 @@
 /**
  * The noise of small batches, and what it does. The step η·g of a batch of B has a covariance of η²/B times that of one
- * sample's gradient: √B of learning rate keeps it (Hoffer, Hubara and Soudry 2017, arXiv:1705.08741, section 4), as η ∝ B
- * keeps the noise scale ηN/B over an epoch (Smith, Kindermans, Ying and Le 2017, arXiv:1711.00489). Early in training at a
- * high rate the distance from the start grows like log t (Hoffer, section 3). Noise drives descent out of sharp minima
- * (Keskar et al. 2016, arXiv:1609.04836).
+ * sample's gradient: √B of learning rate keeps it (Hoffer, Hubara and Soudry 2017, arXiv:1705.08741, section 4), as η ∝
+ * B keeps the noise scale ηN/B over an epoch (Smith, Kindermans, Ying and Le 2017, arXiv:1711.00489). Early in training
+ * at a high rate the distance from the start grows like log t (Hoffer, section 3). Noise drives descent out of sharp
+ * minima (Keskar et al. 2016, arXiv:1609.04836).
  *
- * What is shown: the covariances exactly; log t against √t and t as a fit for one small network and setting, not in
- * general (with batches of 10 in place of 60, √t fits better here); sharpness as a measure on functions whose sharpness is
- * known, and its direction on a landscape of two wells. On networks of this size large batches do not always end
- * sharper (that turned on the rate and the box), so no test says so.
+ * What is shown: the covariances, within the error of sampling; log t against √t and t as a fit for one small network
+ * and setting, not in general (with batches of 10 in place of 60, √t fits better here); sharpness as a measure on
+ * functions whose sharpness is known, and its direction on a landscape of two wells. On networks of this size large
+ * batches do not always end sharper (that turned on the rate and the box), so no test says so.
  */
 import { describe, expect, it } from "vitest";
 import { batchesOf, clusters, Network, rowsOf } from "../support/network.js";
@@ -67,8 +67,8 @@ it.each([1, 2])("the distance from the start grows like log t rather than √t o
 type Landscape = (at: Float64Array) => { loss: number; gradient: Float64Array };
 
 /**
- * 100·(max f − f(x))/(1 + f(x)), the maximum over the box |zᵢ| ≤ ε·(|xᵢ| + 1), sought by steps of the sign of the gradient
- * from a small random place.
+ * 100·(max f − f(x))/(1 + f(x)), the maximum over the box |zᵢ| ≤ ε·(|xᵢ| + 1), sought by steps of the sign of the
+ * gradient from a small random place.
  */
 function sharpness(landscape: Landscape, x: Float64Array, epsilon: number): number {
   const box = x.map((value) => epsilon * (Math.abs(value) + 1));

@@ -1,8 +1,8 @@
 /**
  * Updates of many layers at once act on each other (Goodfellow, Bengio and Courville, "Deep Learning", 2016, section
- * 8.7.1): in y = x·w₁·w₂·…·w_l a step of gradient descent changes y by its first-order prediction and by products of the
- * updates of two, three and more layers, which grow with the depth and the weights and may outweigh the prediction. With
- * batch norm behind the chain the lower layers cannot change mean and variance of the output at all.
+ * 8.7.1): in y = x·w₁·w₂·…·w_l a step of gradient descent changes y by its first-order prediction and by products of
+ * the updates of two, three and more layers, which grow with the depth and the weights and may outweigh the prediction.
+ * With batch norm behind the chain the lower layers cannot change mean and variance of the output at all.
  */
 import { describe, expect, it } from "vitest";
 import { batchNorm, type Tensor } from "../../src/index.js";

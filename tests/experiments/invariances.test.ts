@@ -1,7 +1,7 @@
 /**
- * Which changes of weights and data the normalizations do not see: the table of the layer normalization paper (Ba, Kiros
- * and Hinton 2016, arXiv:1607.06450, section 5.1) with eps = 0, and the line that the RMS norm paper adds (Zhang and
- * Sennrich 2019, arXiv:1910.07467). Each "yes" is an equality to rounding, each "no" a visible change.
+ * Which changes of weights and data the normalizations do not see: the table of the layer normalization paper (Ba,
+ * Kiros and Hinton 2016, arXiv:1607.06450, section 5.1) with eps = 0, and the line that the RMS norm paper adds (Zhang
+ * and Sennrich 2019, arXiv:1910.07467). Each "yes" is an equality to rounding, each "no" a visible change.
  */
 import { describe, expect, it } from "vitest";
 import { batchNorm, layerNorm, matmul, rmsNorm, type Tensor, weightNorm } from "../../src/index.js";

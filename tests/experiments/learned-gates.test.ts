@@ -1,8 +1,8 @@
 /**
  * What mixtures of normalizations learn to prefer. Switchable norm moves from batch statistics to layer and instance
- * statistics as batches get smaller (Luo et al. 2018, arXiv:1806.10779, figure 1); batch-instance norm keeps the
- * contrast of a sample where it tells something (rho near 1) and takes it off where it does not (rho near 0) (Nam and Kim
- * 2018, arXiv:1805.07925).
+ * statistics as batches get smaller (Luo et al. 2018, arXiv:1806.10779); batch-instance norm keeps the contrast of a
+ * sample where it tells something (rho near 1) and takes it off where it does not (rho near 0) (Nam and Kim 2018,
+ * arXiv:1805.07925).
  *
  * Regression on generated data, the gates alone being learned: that shows what the gates are for, not which ones a deep
  * network ends up with.

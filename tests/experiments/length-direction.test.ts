@@ -1,8 +1,9 @@
 /**
- * Batch norm parts the length of a weight from its direction (Kohler et al. 2018, arXiv:1805.10694): for centered data with
- * covariance S, BN of uᵀx with weight g is that of the weight w = g·u/‖u‖_S, ‖u‖_S² = uᵀSu. For least squares the best g can
- * be written down, and what is left for u is −(uᵀb)²/(2·uᵀSu) with b = E[x·y], a Rayleigh quotient: gradient descent on u
- * has the direction of the least squares solution as its only minimum, which neither knows nor needs the length of u.
+ * Batch norm parts the length of a weight from its direction (Kohler et al. 2018, arXiv:1805.10694): for centered data
+ * with covariance S, BN of uᵀx with weight g is that of the weight w = g·u/‖u‖_S, ‖u‖_S² = uᵀSu. For least squares the
+ * best g can be written down, and what is left for u is −(uᵀb)²/(2·uᵀSu) with b = E[x·y], a Rayleigh quotient: gradient
+ * descent on u has the direction of the least squares solution as its only minimum, which neither knows nor needs the
+ * length of u.
  */
 import { describe, expect, it } from "vitest";
 import { batchNormBackward, batchNormForward, matmul, StandardScaler } from "../../src/index.js";

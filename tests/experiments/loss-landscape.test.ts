@@ -1,11 +1,12 @@
 /**
- * Batch norm makes the loss smoother along the way that gradient descent takes (Santurkar, Tsipras, Ilyas and Madry 2018,
- * arXiv:1805.11604, figure 4): over steps of several lengths along the gradient, the loss varies less, and the gradient
- * stays nearer to what it was.
+ * Batch norm makes the loss smoother along the way that gradient descent takes (Santurkar, Tsipras, Ilyas and Madry
+ * 2018, arXiv:1805.11604, figure 4): over steps of several lengths along the gradient, the loss varies less, and the
+ * gradient stays nearer to what it was.
  *
- * Shown here for one family of small networks (ReLU, five hidden layers of 32, generated data) at the first 30 steps. It
- * is a statement about direction, not size, and not a law: with three hidden layers the loss varies more with batch norm
- * than without, and tanh networks whose weights start at a good scale show no difference; the last tests hold that too.
+ * Shown here for one family of small networks (ReLU, five hidden layers of 32, generated data) at the first 30 steps.
+ * It is a statement about direction, not size, and not a law: with three hidden layers the loss varies more with batch
+ * norm than without, and tanh networks whose weights start at a good scale show no difference; the last tests hold that
+ * too.
  */
 import { describe, expect, it } from "vitest";
 import { batchesOf, clusters, Network, type Nonlinearity } from "../support/network.js";

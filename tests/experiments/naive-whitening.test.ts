@@ -1,7 +1,8 @@
 /**
- * Why the gradient has to go through the statistics (Ioffe and Szegedy 2015, arXiv:1502.03167, section 2): where a layer
- * adds a bias b and the mean is subtracted behind it, a gradient that takes the mean for a constant moves b at every step,
- * while neither the output nor the loss changes, so b grows without bound. The full gradient leaves b where it is.
+ * Why the gradient has to go through the statistics (Ioffe and Szegedy 2015, arXiv:1502.03167, section 2): where a
+ * layer adds a bias b and the mean is subtracted behind it, a gradient that takes the mean for a constant moves b at
+ * every step, while neither the output nor the loss changes, so b grows without bound. The full gradient leaves b where
+ * it is.
  */
 import { describe, expect, it } from "vitest";
 import { batchNormBackward, batchNormForward, type Tensor } from "../../src/index.js";

@@ -1,8 +1,8 @@
 /**
- * Where a normalization stands (Ioffe and Szegedy 2015, arXiv:1502.03167, section 3.2): before the nonlinearity it makes the
- * bias of the linear layer superfluous and keeps a sigmoid in its nearly linear part, unless weight and bias move it out;
- * with the right weight and bias it is the identity. Behind the nonlinearity, without weight and bias, it is the
- * standardization layer of Gülçehre and Bengio (2013, arXiv:1301.4083).
+ * Where a normalization stands (Ioffe and Szegedy 2015, arXiv:1502.03167, section 3.2): before the nonlinearity it
+ * makes the bias of the linear layer superfluous and keeps a sigmoid in its nearly linear part, unless weight and bias
+ * move it out; with the right weight and bias it is the identity. Behind the nonlinearity, without weight and bias, it
+ * is the standardization layer of Gülçehre and Bengio (2013, arXiv:1301.4083).
  */
 import { describe, expect, it } from "vitest";
 import { batchNorm, batchNormBackward, batchNormForward, type Tensor } from "../../src/index.js";

@@ -1,6 +1,6 @@
 /**
- * The statistics of a batch-normalized LSTM differ from step to step at the start of a sequence and settle later, which is
- * why each step has statistics of its own, the last of which serve all longer sequences (Cooijmans et al. 2017,
+ * The statistics of a batch-normalized LSTM differ from step to step at the start of a sequence and settle later, which
+ * is why each step has statistics of its own, the last of which serve all longer sequences (Cooijmans et al. 2017,
  * arXiv:1603.09025, section 3 and appendix). Layer norm needs none of that: its statistics are of one sample and step.
  */
 import { describe, expect, it } from "vitest";

@@ -1,8 +1,8 @@
 /**
- * Scale invariance: a weight that feeds a normalization may be multiplied by any a > 0 without a change of the output, its
- * gradient is orthogonal to it, and shrinks as 1/c for c times the weight. Exact for eps = 0 only; with eps the output
- * shrinks by a factor that is worked out and checked. (Ioffe and Szegedy 2015, arXiv:1502.03167, section 3.3; Salimans and
- * Kingma 2016, arXiv:1602.07868, section 2.1; Ba, Kiros and Hinton 2016, arXiv:1607.06450, section 5.)
+ * Scale invariance: a weight that feeds a normalization may be multiplied by any a > 0 without a change of the output,
+ * its gradient is orthogonal to it, and shrinks as 1/c for c times the weight. Exact for eps = 0 only; with eps the
+ * output shrinks by a factor that is worked out and checked. (Ioffe and Szegedy 2015, arXiv:1502.03167, section 3.3;
+ * Salimans and Kingma 2016, arXiv:1602.07868, section 2.1; Ba, Kiros and Hinton 2016, arXiv:1607.06450, section 5.)
  */
 import { describe, expect, it } from "vitest";
 import {

@@ -1,8 +1,8 @@
 /**
- * Networks that keep their activations near mean 0 and variance 1 by construction, without statistics: through 32 layers
- * SELU with weights of variance 1/n (Klambauer et al. 2017, arXiv:1706.02515), which also draws activations that start
- * elsewhere to (0, 1); for the first ten layers normalization propagation (Arpit et al. 2016, arXiv:1603.01431), whose
- * assumption of uncorrelated units holds less and less. ReLU and tanh with the same weights lose the signal.
+ * Networks that keep their activations near mean 0 and variance 1 by construction, without statistics: through 32
+ * layers SELU with weights of variance 1/n (Klambauer et al. 2017, arXiv:1706.02515), which also draws activations that
+ * start elsewhere to (0, 1); for the first ten layers normalization propagation (Arpit et al. 2016, arXiv:1603.01431),
+ * whose assumption of uncorrelated units holds less and less. ReLU and tanh with the same weights lose the signal.
  */
 import { describe, expect, it } from "vitest";
 import { lecunNormal, matmul, normPropLinear, selu, type Tensor } from "../../src/index.js";

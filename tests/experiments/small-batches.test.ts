@@ -1,9 +1,9 @@
 /**
- * Small batches: layer norm, which does not look at the batch, trains where batch norm's statistics have become noise, and
- * batch renormalization brings training and inference together.
+ * Small batches: layer norm, which does not look at the batch, trains where batch norm's statistics have become noise,
+ * and batch renormalization brings training and inference together.
  *
- * A small counterpart, on generated data, of layer norm against batch norm with batches of 4 (Ba, Kiros and Hinton 2016,
- * arXiv:1607.06450, section 6.7) and of batch renorm with small and with dependent batches (Ioffe 2017, arXiv:1702.03275,
+ * A small counterpart, on generated data, of layer norm against batch norm with batches of 4 (Ba, Kiros and Hinton
+ * 2016, arXiv:1607.06450) and of batch renorm with small and with dependent batches (Ioffe 2017, arXiv:1702.03275,
  * sections 4.2 and 4.3). It shows the direction; the figures of those papers are of other networks and data.
  */
 import { describe, expect, it } from "vitest";

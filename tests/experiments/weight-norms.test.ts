@@ -1,8 +1,9 @@
 /**
- * Norms as the measure of what a network can do (Neyshabur, Tomioka and Srebro 2014, arXiv:1412.6614; the path norm from
- * their arXiv:1506.02617). Shown: gradient descent on least squares with more unknowns than rows, from zero, ends at the
- * solution of least length, without any penalty; the sum of squares of a ReLU network's weights changes when units are
- * rescaled, the path norm, like the function, does not; the largest singular values bound how far outputs move.
+ * Norms as the measure of what a network can do (Neyshabur, Tomioka and Srebro 2014, arXiv:1412.6614; the path norm
+ * from their arXiv:1506.02617). Shown: gradient descent on least squares with more unknowns than rows, from zero, ends
+ * at the solution of least length, without any penalty; the sum of squares of a ReLU network's weights changes when
+ * units are rescaled, the path norm, like the function, does not; the largest singular values bound how far outputs
+ * move.
  */
 import { describe, expect, it } from "vitest";
 import { matmul, type Tensor } from "../../src/index.js";

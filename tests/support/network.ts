@@ -1,6 +1,6 @@
 /**
- * A small network on the functions of the package, in f64, with its gradients: what the experiments train. Linear layers,
- * a normalization behind each hidden one if asked for, a nonlinearity; softmax cross-entropy at the end.
+ * A small network on the functions of the package, in f64, with its gradients: what the experiments train. Linear
+ * layers, a normalization behind each hidden one if asked for, a nonlinearity; softmax cross-entropy at the end.
  */
 import { BatchNorm, LayerNorm, matmul, type Tensor, type TypedArray } from "../../src/index.js";
 import { random } from "./numbers.js";
