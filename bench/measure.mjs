@@ -118,8 +118,8 @@ export function measurePairs(title, ours, peers, { seconds, minCycles }) {
     };
     const share = peer.isReference ? 2 : 1;
     const cycle = seconds / 5;
-    // The delay is Benchmark.js's pause between cycles. A cycle costs it milliseconds, hence few, and a good first guess
-    // of the rounds in one.
+    // The delay is Benchmark.js's pause between cycles. A cycle costs it milliseconds, hence few of them, and a good
+    // first guess of the rounds in one.
     suite.add(peer.name, fn, {
       defer: true,
       delay: 0,

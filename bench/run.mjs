@@ -8,6 +8,7 @@
  *
  * Writes report/bench.html.
  */
+import "./engine.mjs";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { cases, sweeps } from "./cases.mjs";

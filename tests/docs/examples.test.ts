@@ -40,7 +40,10 @@ describe.each(files.filter((file) => examplesOf(file).length > 0))("%s", (file) 
   it.each(examplesOf(file).map((code, i) => ({ code, number: i + 1 })))("example $number", ({ code }) => {
     const names = { ...api, ...given() };
     // Blocks, so that an example may declare what is given; `using` is newer than the oldest Node we test on.
-    const { code: runnable } = transformSync(`{${code.replace(/^import .*$/gm, "")}}`, { loader: "ts", target: "es2022" });
+    const { code: runnable } = transformSync(`{${code.replace(/^import .*$/gm, "")}}`, {
+      loader: "ts",
+      target: "es2022",
+    });
     const run = new Function(...Object.keys(names), runnable);
     expect(() => run(...Object.values(names))).not.toThrow();
   });

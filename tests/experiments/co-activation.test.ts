@@ -9,7 +9,7 @@ import { batchNorm, type Tensor } from "../../src/index.js";
 import { Linear, Network } from "../support/network.js";
 import { meanOf, normalMatrix, varianceOf } from "../support/statistics.js";
 
-/** The share of inputs that a unit is active for, and of pairs of inputs that it is active for both of; means over units. */
+/** The share of inputs that a unit is active for, and of pairs of inputs that it is active for both of; over all units. */
 function coActivation({ data, shape: [inputs, units] }: Tensor): { active: number; both: number } {
   let active = 0;
   let both = 0;

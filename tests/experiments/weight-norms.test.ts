@@ -61,7 +61,7 @@ describe("norms of a ReLU network", () => {
     return Math.sqrt(Math.max(...eigh(matmul(matrix, matrix, { transposeB: true })).values));
   };
 
-  it("units rescaled by c in front and 1/c behind give the same function and path norm, not the same sum of squares", () => {
+  it("rescaling a unit by c in front and 1/c behind changes the sum of squares, not the function or the path norm", () => {
     const [y, path, sum] = [network.forward(x), pathNorm(), frobenius()];
     const [first, second] = network.linears();
     first.weight.data.forEach((_, i) => {

@@ -15,7 +15,7 @@ export const batches = {
     const options = { mode, eps, momentum, rMax, dMax, weight, bias, runningMean, runningStd };
     const forward = api.batchRenormForward(x, options);
     const outputs = both(() => forward, api.batchRenormBackward, { dy });
-    return { ...outputs, running_std: forward.running.runningStd };
+    return { ...outputs, running_std: forward.running?.runningStd };
   },
 
   ghost_batch_norm: (api, inputs, attrs) =>
