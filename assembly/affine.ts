@@ -49,7 +49,7 @@ class AffineColumns {
   }
 }
 
-function rowAffine<T>(
+export function rowAffine<T>(
   y: usize,
   x: usize,
   center: usize,
@@ -74,7 +74,15 @@ function rowAffine<T>(
   }
 }
 
-function colAffine<T>(y: usize, x: usize, center: usize, scale: usize, shift: usize, rows: i32, cols: i32): void {
+export function colAffine<T>(
+  y: usize,
+  x: usize,
+  center: usize,
+  scale: usize,
+  shift: usize,
+  rows: i32,
+  cols: i32,
+): void {
   const bytes = <usize>cols * sizeof<T>();
   const none = v.zero();
   for (let r = 0; r < rows; r++) {
@@ -99,7 +107,7 @@ export function runStandardize<T>(y: usize, x: usize, w: usize, b: usize, n: i32
 }
 
 /** y = (x − mean[r])·rstd[r]·w[p, i] + b[p, i], p = (first + r) mod period; mean and rstd f64. */
-function rowStandardize<T>(
+export function rowStandardize<T>(
   y: usize,
   x: usize,
   w: usize,
@@ -121,81 +129,4 @@ function rowStandardize<T>(
     y += bytes;
     if (++i == period) i = 0;
   }
-}
-
-export function rowAffine_f32(
-  y: usize,
-  x: usize,
-  center: usize,
-  scale: usize,
-  shift: usize,
-  rows: i32,
-  n: i32,
-  first: i32,
-  period: i32,
-): void {
-  rowAffine<f32>(y, x, center, scale, shift, rows, n, first, period);
-}
-export function rowAffine_f64(
-  y: usize,
-  x: usize,
-  center: usize,
-  scale: usize,
-  shift: usize,
-  rows: i32,
-  n: i32,
-  first: i32,
-  period: i32,
-): void {
-  rowAffine<f64>(y, x, center, scale, shift, rows, n, first, period);
-}
-export function colAffine_f32(
-  y: usize,
-  x: usize,
-  center: usize,
-  scale: usize,
-  shift: usize,
-  rows: i32,
-  cols: i32,
-): void {
-  colAffine<f32>(y, x, center, scale, shift, rows, cols);
-}
-export function colAffine_f64(
-  y: usize,
-  x: usize,
-  center: usize,
-  scale: usize,
-  shift: usize,
-  rows: i32,
-  cols: i32,
-): void {
-  colAffine<f64>(y, x, center, scale, shift, rows, cols);
-}
-export function rowStandardize_f32(
-  y: usize,
-  x: usize,
-  w: usize,
-  b: usize,
-  mean: usize,
-  rstd: usize,
-  rows: i32,
-  n: i32,
-  first: i32,
-  period: i32,
-): void {
-  rowStandardize<f32>(y, x, w, b, mean, rstd, rows, n, first, period);
-}
-export function rowStandardize_f64(
-  y: usize,
-  x: usize,
-  w: usize,
-  b: usize,
-  mean: usize,
-  rstd: usize,
-  rows: i32,
-  n: i32,
-  first: i32,
-  period: i32,
-): void {
-  rowStandardize<f64>(y, x, w, b, mean, rstd, rows, n, first, period);
 }

@@ -21,7 +21,7 @@ function subtractWide<T>(y: usize, x: usize, m: usize, n: i32): void {
 }
 
 /** y [rows, cols] f64 = x − m, m one a column, f64. */
-function colCenterWide<T>(y: usize, x: usize, m: usize, rows: i32, cols: i32): void {
+export function colCenterWide<T>(y: usize, x: usize, m: usize, rows: i32, cols: i32): void {
   for (let r = 0; r < rows; r++) {
     subtractWide<T>(y, x, m, cols);
     y += (<usize>cols) << 3;
@@ -98,11 +98,4 @@ export function invertUpper_f64(x: usize, u: usize, n: i32, stride: i32): void {
     for (let j: usize = 0; j < (<usize>rest) << 3; j += 8) store<f64>(row + j, -k * load<f64>(row + j));
     store<f64>(x + diagonal, k);
   }
-}
-
-export function colCenterWide_f32(y: usize, x: usize, m: usize, rows: i32, cols: i32): void {
-  colCenterWide<f32>(y, x, m, rows, cols);
-}
-export function colCenterWide_f64(y: usize, x: usize, m: usize, rows: i32, cols: i32): void {
-  colCenterWide<f64>(y, x, m, rows, cols);
 }

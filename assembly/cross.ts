@@ -86,7 +86,7 @@ function standardizeRow<T>(
   if (cols & 1) v.storeAs<T, f64>(y, Cross.standardize<T>(x, at, colMean, colVar, w, b, rowMean, rowVar, k), 1);
 }
 
-function crossStandardize<T>(
+export function crossStandardize<T>(
   y: usize,
   x: usize,
   rowMean: usize,
@@ -177,7 +177,7 @@ function sumsLast<T>(
   rowSecond += gd;
 }
 
-function crossGradSums<T>(
+export function crossGradSums<T>(
   rowG: usize,
   rowGD: usize,
   colG: usize,
@@ -285,7 +285,7 @@ function gradientRow<T>(
   }
 }
 
-function crossGrad<T>(
+export function crossGrad<T>(
   dx: usize,
   dy: usize,
   x: usize,
@@ -316,149 +316,4 @@ function crossGrad<T>(
     dy += bytes;
     x += bytes;
   }
-}
-
-export function crossStandardize_f32(
-  y: usize,
-  x: usize,
-  rowMean: usize,
-  rowVar: usize,
-  colMean: usize,
-  colVar: usize,
-  w: usize,
-  b: usize,
-  rows: i32,
-  cols: i32,
-  k: f64,
-): void {
-  crossStandardize<f32>(y, x, rowMean, rowVar, colMean, colVar, w, b, rows, cols, k);
-}
-export function crossStandardize_f64(
-  y: usize,
-  x: usize,
-  rowMean: usize,
-  rowVar: usize,
-  colMean: usize,
-  colVar: usize,
-  w: usize,
-  b: usize,
-  rows: i32,
-  cols: i32,
-  k: f64,
-): void {
-  crossStandardize<f64>(y, x, rowMean, rowVar, colMean, colVar, w, b, rows, cols, k);
-}
-export function crossGradSums_f32(
-  rowG: usize,
-  rowGD: usize,
-  colG: usize,
-  colGD: usize,
-  colX: usize,
-  colDy: usize,
-  dy: usize,
-  x: usize,
-  rowMean: usize,
-  rowVar: usize,
-  colMean: usize,
-  colVar: usize,
-  w: usize,
-  rows: i32,
-  cols: i32,
-  k: f64,
-): void {
-  crossGradSums<f32>(rowG, rowGD, colG, colGD, colX, colDy, dy, x, rowMean, rowVar, colMean, colVar, w, rows, cols, k);
-}
-export function crossGradSums_f64(
-  rowG: usize,
-  rowGD: usize,
-  colG: usize,
-  colGD: usize,
-  colX: usize,
-  colDy: usize,
-  dy: usize,
-  x: usize,
-  rowMean: usize,
-  rowVar: usize,
-  colMean: usize,
-  colVar: usize,
-  w: usize,
-  rows: i32,
-  cols: i32,
-  k: f64,
-): void {
-  crossGradSums<f64>(rowG, rowGD, colG, colGD, colX, colDy, dy, x, rowMean, rowVar, colMean, colVar, w, rows, cols, k);
-}
-export function crossGrad_f32(
-  dx: usize,
-  dy: usize,
-  x: usize,
-  rowMean: usize,
-  rowVar: usize,
-  colMean: usize,
-  colVar: usize,
-  w: usize,
-  rowSlope: usize,
-  rowShift: usize,
-  colSlope: usize,
-  colShift: usize,
-  rows: i32,
-  cols: i32,
-  base: f64,
-  k: f64,
-): void {
-  crossGrad<f32>(
-    dx,
-    dy,
-    x,
-    rowMean,
-    rowVar,
-    colMean,
-    colVar,
-    w,
-    rowSlope,
-    rowShift,
-    colSlope,
-    colShift,
-    rows,
-    cols,
-    base,
-    k,
-  );
-}
-export function crossGrad_f64(
-  dx: usize,
-  dy: usize,
-  x: usize,
-  rowMean: usize,
-  rowVar: usize,
-  colMean: usize,
-  colVar: usize,
-  w: usize,
-  rowSlope: usize,
-  rowShift: usize,
-  colSlope: usize,
-  colShift: usize,
-  rows: i32,
-  cols: i32,
-  base: f64,
-  k: f64,
-): void {
-  crossGrad<f64>(
-    dx,
-    dy,
-    x,
-    rowMean,
-    rowVar,
-    colMean,
-    colVar,
-    w,
-    rowSlope,
-    rowShift,
-    colSlope,
-    colShift,
-    rows,
-    cols,
-    base,
-    k,
-  );
 }

@@ -1,14 +1,14 @@
 /**
- * Least and greatest element of each column, elements brought between bounds and their signs, the norms of each row,
+ * Least and greatest element of each column, elements brought between bounds and their signs, the largest of each row,
  * and rows brought to a norm of 1.
  *
  * Shapes: x [rows, cols]; low and high have one element of T a column and are merged into (the caller starts them at
- *   +Infinity and −Infinity). Row norms are f64, one a row.
+ *   +Infinity and −Infinity). Largest and norms of rows are f64, one a row.
  * Error: extrema are exact, NaN is passed over; a column of NaN alone keeps what it had. Norms: a few ulps. Unit rows:
  *   two roundings, 1.5 ulps, more than x/norm; a row of zeros stays, one with NaN becomes NaN.
  */
 import { map, reduce } from "./loops";
-import { rowBlock_f32, rowBlock_f64, runSquares } from "./moments";
+import { rowBlock, runSquares } from "./moments";
 import { v } from "./vec";
 
 /** The smaller of x and u, and the larger. A NaN in x leaves u. */
@@ -58,17 +58,6 @@ class Magnitude {
   }
 }
 
-/** (x·k)² */
-@final
-@unmanaged
-class ScaledSquare {
-  @inline
-  first<T>(x: usize, u: usize, w: usize, k: v128): v128 {
-    const a = v.mul<T>(v.load(x), k);
-    return v.mul<T>(a, a);
-  }
-}
-
 @final
 @unmanaged
 class Scaled {
@@ -78,7 +67,7 @@ class Scaled {
   }
 }
 
-function colMinMax<T>(low: usize, high: usize, x: usize, rows: i32, cols: i32): void {
+export function colMinMax<T>(low: usize, high: usize, x: usize, rows: i32, cols: i32): void {
   const bytes = <usize>cols * sizeof<T>();
   const none = v.zero();
   for (let r = 0; r < rows; r++) {
@@ -89,13 +78,13 @@ function colMinMax<T>(low: usize, high: usize, x: usize, rows: i32, cols: i32): 
 }
 
 /** y[i] = min(max(x[i], low), high) for i < n. */
-function rowClamp<T>(y: usize, x: usize, n: i32, low: T, high: T): void {
+export function rowClamp<T>(y: usize, x: usize, n: i32, low: T, high: T): void {
   const k0 = v.splat<T>(low);
   map<T, Clamped>(y, x, 0, 0, 0, n, k0, v.splat<T>(high), k0, k0, k0);
 }
 
 /** y[i] = 1, −1 or 0 by the sign of x[i], for i < n. */
-function rowSign<T>(y: usize, x: usize, n: i32): void {
+export function rowSign<T>(y: usize, x: usize, n: i32): void {
   const none = v.zero();
   map<T, Sign>(y, x, 0, 0, 0, n, none, none, none, none, none);
 }
@@ -110,7 +99,7 @@ export function runMaxAbs<T>(x: usize, n: i32): T {
   return v.maxLane<T>(a);
 }
 
-function rowMaxAbs<T>(norm: usize, x: usize, rows: i32, n: i32): void {
+export function rowMaxAbs<T>(norm: usize, x: usize, rows: i32, n: i32): void {
   for (let r = 0; r < rows; r++) {
     store<f64>(norm + ((<usize>r) << 3), <f64>runMaxAbs<T>(x, n));
     x += <usize>n * sizeof<T>();
@@ -119,7 +108,7 @@ function rowMaxAbs<T>(norm: usize, x: usize, rows: i32, n: i32): void {
 
 /** Σ P.first over a run of any length, block by block. */
 function runSum<T, P>(x: usize, n: i32, k: v128): f64 {
-  const block = sizeof<T>() == 4 ? rowBlock_f32() : rowBlock_f64();
+  const block = rowBlock<T>();
   let sum: f64 = 0;
   while (n > 0) {
     const size = n < block ? n : block;
@@ -128,34 +117,6 @@ function runSum<T, P>(x: usize, n: i32, k: v128): f64 {
     n -= size;
   }
   return sum;
-}
-
-function rowNorm1<T>(norm: usize, x: usize, rows: i32, n: i32): void {
-  for (let r = 0; r < rows; r++) {
-    store<f64>(norm + ((<usize>r) << 3), runSum<T, Magnitude>(x, n, v.zero()));
-    x += <usize>n * sizeof<T>();
-  }
-}
-
-/**
- * √Σx² of each row. Where the squares leave the range that T holds well, the row is read again scaled by a power of two
- * near its largest element, which costs no rounding.
- */
-function rowNorm2<T>(norm: usize, x: usize, rows: i32, n: i32): void {
-  const tiny: f64 = sizeof<T>() == 4 ? 1e-30 : 1e-280;
-  for (let r = 0; r < rows; r++) {
-    let sum = runSum<T, ScaledSquare>(x, n, v.splat<T>(1));
-    let unit: f64 = 1;
-    if (!(sum < Infinity && sum > tiny)) {
-      const largest = <f64>runMaxAbs<T>(x, n);
-      if (largest > 0 && largest < Infinity) {
-        unit = powerBelow<T>(largest);
-        sum = runSum<T, ScaledSquare>(x, n, v.splat<T>(<T>(1 / unit)));
-      }
-    }
-    store<f64>(norm + ((<usize>r) << 3), unit * sqrt<f64>(sum));
-    x += <usize>n * sizeof<T>();
-  }
 }
 
 /** A power of two not far above or below `a` whose inverse is a normal number of T. */
@@ -250,57 +211,12 @@ function rowUnit<T, N>(y: usize, norm: usize, x: usize, rows: i32, n: i32): void
   }
 }
 
-export function colMinMax_f32(low: usize, high: usize, x: usize, rows: i32, cols: i32): void {
-  colMinMax<f32>(low, high, x, rows, cols);
+export function rowUnit1<T>(y: usize, norm: usize, x: usize, rows: i32, n: i32): void {
+  rowUnit<T, Norm1>(y, norm, x, rows, n);
 }
-export function colMinMax_f64(low: usize, high: usize, x: usize, rows: i32, cols: i32): void {
-  colMinMax<f64>(low, high, x, rows, cols);
+export function rowUnit2<T>(y: usize, norm: usize, x: usize, rows: i32, n: i32): void {
+  rowUnit<T, Norm2>(y, norm, x, rows, n);
 }
-export function rowClamp_f32(y: usize, x: usize, n: i32, low: f32, high: f32): void {
-  rowClamp<f32>(y, x, n, low, high);
-}
-export function rowClamp_f64(y: usize, x: usize, n: i32, low: f64, high: f64): void {
-  rowClamp<f64>(y, x, n, low, high);
-}
-export function rowMaxAbs_f32(norm: usize, x: usize, rows: i32, n: i32): void {
-  rowMaxAbs<f32>(norm, x, rows, n);
-}
-export function rowMaxAbs_f64(norm: usize, x: usize, rows: i32, n: i32): void {
-  rowMaxAbs<f64>(norm, x, rows, n);
-}
-export function rowNorm1_f32(norm: usize, x: usize, rows: i32, n: i32): void {
-  rowNorm1<f32>(norm, x, rows, n);
-}
-export function rowNorm1_f64(norm: usize, x: usize, rows: i32, n: i32): void {
-  rowNorm1<f64>(norm, x, rows, n);
-}
-export function rowNorm2_f32(norm: usize, x: usize, rows: i32, n: i32): void {
-  rowNorm2<f32>(norm, x, rows, n);
-}
-export function rowNorm2_f64(norm: usize, x: usize, rows: i32, n: i32): void {
-  rowNorm2<f64>(norm, x, rows, n);
-}
-export function rowSign_f32(y: usize, x: usize, n: i32): void {
-  rowSign<f32>(y, x, n);
-}
-export function rowSign_f64(y: usize, x: usize, n: i32): void {
-  rowSign<f64>(y, x, n);
-}
-export function rowUnit1_f32(y: usize, norm: usize, x: usize, rows: i32, n: i32): void {
-  rowUnit<f32, Norm1>(y, norm, x, rows, n);
-}
-export function rowUnit1_f64(y: usize, norm: usize, x: usize, rows: i32, n: i32): void {
-  rowUnit<f64, Norm1>(y, norm, x, rows, n);
-}
-export function rowUnit2_f32(y: usize, norm: usize, x: usize, rows: i32, n: i32): void {
-  rowUnit<f32, Norm2>(y, norm, x, rows, n);
-}
-export function rowUnit2_f64(y: usize, norm: usize, x: usize, rows: i32, n: i32): void {
-  rowUnit<f64, Norm2>(y, norm, x, rows, n);
-}
-export function rowUnitMax_f32(y: usize, norm: usize, x: usize, rows: i32, n: i32): void {
-  rowUnit<f32, NormMax>(y, norm, x, rows, n);
-}
-export function rowUnitMax_f64(y: usize, norm: usize, x: usize, rows: i32, n: i32): void {
-  rowUnit<f64, NormMax>(y, norm, x, rows, n);
+export function rowUnitMax<T>(y: usize, norm: usize, x: usize, rows: i32, n: i32): void {
+  rowUnit<T, NormMax>(y, norm, x, rows, n);
 }

@@ -11,7 +11,7 @@ import { runStandardize } from "./affine";
 import { runGradSums, runSecond, runStandardizeGrad } from "./gradient";
 import { runM2, runMean, runMoments, runSquares } from "./moments";
 
-function rowNormalize<T>(
+export function rowNormalize<T>(
   y: usize,
   x: usize,
   w: usize,
@@ -49,7 +49,7 @@ function rowNormalize<T>(
   }
 }
 
-function rowNormalizeGrad<T>(
+export function rowNormalizeGrad<T>(
   dx: usize,
   dy: usize,
   x: usize,
@@ -77,67 +77,4 @@ function rowNormalizeGrad<T>(
     dx += bytes;
     if (++i == period) i = 0;
   }
-}
-
-export function rowNormalize_f32(
-  y: usize,
-  x: usize,
-  w: usize,
-  b: usize,
-  mean: usize,
-  rstd: usize,
-  rows: i32,
-  n: i32,
-  first: i32,
-  period: i32,
-  eps: f64,
-  centered: i32,
-): void {
-  rowNormalize<f32>(y, x, w, b, mean, rstd, rows, n, first, period, eps, centered);
-}
-export function rowNormalize_f64(
-  y: usize,
-  x: usize,
-  w: usize,
-  b: usize,
-  mean: usize,
-  rstd: usize,
-  rows: i32,
-  n: i32,
-  first: i32,
-  period: i32,
-  eps: f64,
-  centered: i32,
-): void {
-  rowNormalize<f64>(y, x, w, b, mean, rstd, rows, n, first, period, eps, centered);
-}
-export function rowNormalizeGrad_f32(
-  dx: usize,
-  dy: usize,
-  x: usize,
-  w: usize,
-  mean: usize,
-  rstd: usize,
-  rows: i32,
-  n: i32,
-  first: i32,
-  period: i32,
-  centered: i32,
-): void {
-  rowNormalizeGrad<f32>(dx, dy, x, w, mean, rstd, rows, n, first, period, centered);
-}
-export function rowNormalizeGrad_f64(
-  dx: usize,
-  dy: usize,
-  x: usize,
-  w: usize,
-  mean: usize,
-  rstd: usize,
-  rows: i32,
-  n: i32,
-  first: i32,
-  period: i32,
-  centered: i32,
-): void {
-  rowNormalizeGrad<f64>(dx, dy, x, w, mean, rstd, rows, n, first, period, centered);
 }

@@ -9,7 +9,7 @@
  * Source: S. Ioffe, C. Szegedy, "Batch Normalization", 2015, section 3, rearranged into sums and an affine.
  */
 import { map, reducePair, secondSum } from "./loops";
-import { COL_BLOCK_ROWS, COL_TILE, rowBlock_f32, rowBlock_f64 } from "./moments";
+import { COL_BLOCK_ROWS, COL_TILE, rowBlock } from "./moments";
 import { v } from "./vec";
 
 /** g = dy and g·(x − k). */
@@ -79,7 +79,7 @@ abstract class GradientColumns {
  */
 export let runSecond: f64 = 0;
 export function runGradSums<T>(dy: usize, x: usize, w: usize, n: i32, center: T, first: f64 = 0, second: f64 = 0): f64 {
-  const block = sizeof<T>() == 4 ? rowBlock_f32() : rowBlock_f64();
+  const block = rowBlock<T>();
   const k = v.splat<T>(center);
   while (n > 0) {
     const size = n < block ? n : block;
@@ -95,7 +95,7 @@ export function runGradSums<T>(dy: usize, x: usize, w: usize, n: i32, center: T,
   return first;
 }
 
-function rowGradSums<T>(
+export function rowGradSums<T>(
   sumG: usize,
   sumGD: usize,
   dy: usize,
@@ -119,7 +119,7 @@ function rowGradSums<T>(
   }
 }
 
-function rowGradAffine<T>(
+export function rowGradAffine<T>(
   dx: usize,
   dy: usize,
   x: usize,
@@ -174,13 +174,13 @@ function colGradAdd1<T>(s: usize, q: usize, c: usize, dy: usize, x: usize, width
 }
 
 /** sum[j] += s[j], in f64. */
-export function addWide<T>(sum: usize, s: usize, width: i32): void {
+export function runAddWide<T>(sum: usize, s: usize, width: i32): void {
   for (let j: usize = 0; j < <usize>width; j++) {
     store<f64>(sum + (j << 3), load<f64>(sum + (j << 3)) + <f64>load<T>(s + j * sizeof<T>()));
   }
 }
 
-function colGradSums<T>(
+export function colGradSums<T>(
   sumG: usize,
   sumGD: usize,
   dy: usize,
@@ -210,8 +210,8 @@ function colGradSums<T>(
         const at = <usize>i * stride + skip;
         colGradAdd1<T>(s, q, c, dy + at, x + at, width);
       }
-      addWide<T>(sumG + ((<usize>j) << 3), s, width);
-      addWide<T>(sumGD + ((<usize>j) << 3), q, width);
+      runAddWide<T>(sumG + ((<usize>j) << 3), s, width);
+      runAddWide<T>(sumGD + ((<usize>j) << 3), q, width);
     }
     dy += <usize>height * stride;
     x += <usize>height * stride;
@@ -237,7 +237,7 @@ function colGradAffineRow<T>(
   if (rest) v.storeHead<T>(dx + i, GradientColumns.at<T>(dy + i, x + i, center + i, r + i, w + i, p + i, c + i), rest);
 }
 
-function colGradAffine<T>(
+export function colGradAffine<T>(
   dx: usize,
   dy: usize,
   x: usize,
@@ -259,7 +259,7 @@ function colGradAffine<T>(
 }
 
 /** Σdy·w and Σdy·w·(x − c) of each row, c the mean rounded to T; f64, added to. */
-function rowWeightedGradSums<T>(
+export function rowWeightedGradSums<T>(
   sumG: usize,
   sumGD: usize,
   dy: usize,
@@ -314,7 +314,7 @@ export function runStandardizeGrad<T>(
   else map<T, GradientAffine>(dx, x, dy, 0, 0, n, k0, r, one, p, c);
 }
 
-function rowStandardizeGrad<T>(
+export function rowStandardizeGrad<T>(
   dx: usize,
   dy: usize,
   x: usize,
@@ -397,7 +397,7 @@ function remainder<T>(mean: f64, rstd: f64): T {
  * dw[j] += Σ dy·(x − mean)·rstd and db[j] += Σ dy over the rows; mean and rstd are f64, one a row.
  * Row r is at element r·stride of dy and x and at entry r·step of mean and rstd.
  */
-function colWeightGrad<T>(
+export function colWeightGrad<T>(
   dw: usize,
   db: usize,
   dy: usize,
@@ -459,217 +459,12 @@ function colWeightGrad<T>(
           v.splat<T>(remainder<T>(m0, r0)),
         );
       }
-      addWide<T>(dw + ((<usize>j) << 3), q, width);
-      addWide<T>(db + ((<usize>j) << 3), s, width);
+      runAddWide<T>(dw + ((<usize>j) << 3), q, width);
+      runAddWide<T>(db + ((<usize>j) << 3), s, width);
     }
     dy += <usize>height * bytes;
     x += <usize>height * bytes;
     mean += <usize>height * statBytes;
     rstd += <usize>height * statBytes;
   }
-}
-
-export function rowGradSums_f32(
-  sumG: usize,
-  sumGD: usize,
-  dy: usize,
-  x: usize,
-  center: usize,
-  rows: i32,
-  n: i32,
-  first: i32,
-  period: i32,
-): void {
-  rowGradSums<f32>(sumG, sumGD, dy, x, center, rows, n, first, period);
-}
-export function rowGradSums_f64(
-  sumG: usize,
-  sumGD: usize,
-  dy: usize,
-  x: usize,
-  center: usize,
-  rows: i32,
-  n: i32,
-  first: i32,
-  period: i32,
-): void {
-  rowGradSums<f64>(sumG, sumGD, dy, x, center, rows, n, first, period);
-}
-export function rowGradAffine_f32(
-  dx: usize,
-  dy: usize,
-  x: usize,
-  center: usize,
-  r: usize,
-  w: usize,
-  p: usize,
-  c: usize,
-  rows: i32,
-  n: i32,
-  first: i32,
-  period: i32,
-): void {
-  rowGradAffine<f32>(dx, dy, x, center, r, w, p, c, rows, n, first, period);
-}
-export function rowGradAffine_f64(
-  dx: usize,
-  dy: usize,
-  x: usize,
-  center: usize,
-  r: usize,
-  w: usize,
-  p: usize,
-  c: usize,
-  rows: i32,
-  n: i32,
-  first: i32,
-  period: i32,
-): void {
-  rowGradAffine<f64>(dx, dy, x, center, r, w, p, c, rows, n, first, period);
-}
-export function colGradSums_f32(
-  sumG: usize,
-  sumGD: usize,
-  dy: usize,
-  x: usize,
-  center: usize,
-  rows: i32,
-  cols: i32,
-  scratch: usize,
-): void {
-  colGradSums<f32>(sumG, sumGD, dy, x, center, rows, cols, scratch);
-}
-export function colGradSums_f64(
-  sumG: usize,
-  sumGD: usize,
-  dy: usize,
-  x: usize,
-  center: usize,
-  rows: i32,
-  cols: i32,
-  scratch: usize,
-): void {
-  colGradSums<f64>(sumG, sumGD, dy, x, center, rows, cols, scratch);
-}
-export function colGradAffine_f32(
-  dx: usize,
-  dy: usize,
-  x: usize,
-  center: usize,
-  r: usize,
-  w: usize,
-  p: usize,
-  c: usize,
-  rows: i32,
-  cols: i32,
-): void {
-  colGradAffine<f32>(dx, dy, x, center, r, w, p, c, rows, cols);
-}
-export function colGradAffine_f64(
-  dx: usize,
-  dy: usize,
-  x: usize,
-  center: usize,
-  r: usize,
-  w: usize,
-  p: usize,
-  c: usize,
-  rows: i32,
-  cols: i32,
-): void {
-  colGradAffine<f64>(dx, dy, x, center, r, w, p, c, rows, cols);
-}
-export function rowWeightedGradSums_f32(
-  sumG: usize,
-  sumGD: usize,
-  dy: usize,
-  x: usize,
-  w: usize,
-  mean: usize,
-  rows: i32,
-  n: i32,
-  first: i32,
-  period: i32,
-): void {
-  rowWeightedGradSums<f32>(sumG, sumGD, dy, x, w, mean, rows, n, first, period);
-}
-export function rowWeightedGradSums_f64(
-  sumG: usize,
-  sumGD: usize,
-  dy: usize,
-  x: usize,
-  w: usize,
-  mean: usize,
-  rows: i32,
-  n: i32,
-  first: i32,
-  period: i32,
-): void {
-  rowWeightedGradSums<f64>(sumG, sumGD, dy, x, w, mean, rows, n, first, period);
-}
-export function rowStandardizeGrad_f32(
-  dx: usize,
-  dy: usize,
-  x: usize,
-  w: usize,
-  mean: usize,
-  rstd: usize,
-  sumG: usize,
-  sumGD: usize,
-  rows: i32,
-  n: i32,
-  first: i32,
-  period: i32,
-  total: f64,
-  centered: i32,
-): void {
-  rowStandardizeGrad<f32>(dx, dy, x, w, mean, rstd, sumG, sumGD, rows, n, first, period, total, centered);
-}
-export function rowStandardizeGrad_f64(
-  dx: usize,
-  dy: usize,
-  x: usize,
-  w: usize,
-  mean: usize,
-  rstd: usize,
-  sumG: usize,
-  sumGD: usize,
-  rows: i32,
-  n: i32,
-  first: i32,
-  period: i32,
-  total: f64,
-  centered: i32,
-): void {
-  rowStandardizeGrad<f64>(dx, dy, x, w, mean, rstd, sumG, sumGD, rows, n, first, period, total, centered);
-}
-export function colWeightGrad_f32(
-  dw: usize,
-  db: usize,
-  dy: usize,
-  x: usize,
-  mean: usize,
-  rstd: usize,
-  rows: i32,
-  cols: i32,
-  stride: i32,
-  step: i32,
-  scratch: usize,
-): void {
-  colWeightGrad<f32>(dw, db, dy, x, mean, rstd, rows, cols, stride, step, scratch);
-}
-export function colWeightGrad_f64(
-  dw: usize,
-  db: usize,
-  dy: usize,
-  x: usize,
-  mean: usize,
-  rstd: usize,
-  rows: i32,
-  cols: i32,
-  stride: i32,
-  step: i32,
-  scratch: usize,
-): void {
-  colWeightGrad<f64>(dw, db, dy, x, mean, rstd, rows, cols, stride, step, scratch);
 }

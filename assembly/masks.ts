@@ -7,7 +7,7 @@
  */
 import { v } from "./vec";
 
-function compactRows<T>(out: usize, x: usize, mask: usize, rows: i32, cols: i32): i32 {
+export function compactRows<T>(out: usize, x: usize, mask: usize, rows: i32, cols: i32): i32 {
   const bytes = <usize>cols * sizeof<T>();
   let kept = 0;
   for (let r = 0; r < rows; r++) {
@@ -22,7 +22,7 @@ function compactRows<T>(out: usize, x: usize, mask: usize, rows: i32, cols: i32)
   return kept;
 }
 
-function zeroRows<T>(x: usize, mask: usize, rows: i32, cols: i32): void {
+export function zeroRows<T>(x: usize, mask: usize, rows: i32, cols: i32): void {
   const bytes = <usize>cols * sizeof<T>();
   for (let r = 0; r < rows; r++) {
     if (!load<u8>(mask + r)) {
@@ -33,7 +33,7 @@ function zeroRows<T>(x: usize, mask: usize, rows: i32, cols: i32): void {
   }
 }
 
-function eachChoose<T>(y: usize, x: usize, mask: usize, n: i32, scale: T, shift: T, other: T): void {
+export function eachChoose<T>(y: usize, x: usize, mask: usize, n: i32, scale: T, shift: T, other: T): void {
   const k0 = v.splat<T>(scale);
   const k1 = v.splat<T>(shift);
   const k2 = v.splat<T>(other);
@@ -43,23 +43,4 @@ function eachChoose<T>(y: usize, x: usize, mask: usize, n: i32, scale: T, shift:
   }
   const rest = n & (v.lanes<T>() - 1);
   if (rest) v.storeHead<T>(y, v.select(v.mulAdd<T>(k0, v.load(x), k1), k2, v.loadMask<T>(mask)), rest);
-}
-
-export function compactRows_f32(out: usize, x: usize, mask: usize, rows: i32, cols: i32): i32 {
-  return compactRows<f32>(out, x, mask, rows, cols);
-}
-export function compactRows_f64(out: usize, x: usize, mask: usize, rows: i32, cols: i32): i32 {
-  return compactRows<f64>(out, x, mask, rows, cols);
-}
-export function zeroRows_f32(x: usize, mask: usize, rows: i32, cols: i32): void {
-  zeroRows<f32>(x, mask, rows, cols);
-}
-export function zeroRows_f64(x: usize, mask: usize, rows: i32, cols: i32): void {
-  zeroRows<f64>(x, mask, rows, cols);
-}
-export function eachChoose_f32(y: usize, x: usize, mask: usize, n: i32, scale: f32, shift: f32, other: f32): void {
-  eachChoose<f32>(y, x, mask, n, scale, shift, other);
-}
-export function eachChoose_f64(y: usize, x: usize, mask: usize, n: i32, scale: f64, shift: f64, other: f64): void {
-  eachChoose<f64>(y, x, mask, n, scale, shift, other);
 }

@@ -183,7 +183,7 @@ export function multiplyAdd<T>(
   }
 }
 
-function matmul<T>(
+export function matmul<T>(
   c: usize,
   a: usize,
   b: usize,
@@ -200,47 +200,4 @@ function matmul<T>(
   const wideB = transposeB ? k : 1;
   memory.fill(c, 0, <usize>m * <usize>n * sizeof<T>());
   multiplyAdd<T>(c, a, b, m, n, k, n, deepA, wideA, deepB, wideB, scratch);
-}
-
-export function matmul_f32(
-  c: usize,
-  a: usize,
-  b: usize,
-  m: i32,
-  n: i32,
-  k: i32,
-  transposeA: i32,
-  transposeB: i32,
-  scratch: usize,
-): void {
-  matmul<f32>(c, a, b, m, n, k, transposeA, transposeB, scratch);
-}
-export function matmul_f64(
-  c: usize,
-  a: usize,
-  b: usize,
-  m: i32,
-  n: i32,
-  k: i32,
-  transposeA: i32,
-  transposeB: i32,
-  scratch: usize,
-): void {
-  matmul<f64>(c, a, b, m, n, k, transposeA, transposeB, scratch);
-}
-export function multiplyAdd_f64(
-  c: usize,
-  a: usize,
-  b: usize,
-  m: i32,
-  n: i32,
-  k: i32,
-  stride: i32,
-  deepA: i32,
-  wideA: i32,
-  deepB: i32,
-  wideB: i32,
-  scratch: usize,
-): void {
-  multiplyAdd<f64>(c, a, b, m, n, k, stride, deepA, wideA, deepB, wideB, scratch);
 }

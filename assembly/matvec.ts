@@ -10,9 +10,9 @@
  *   of Σ|term|. Inputs may be split at multiples of a block. Sums beyond the range of T, and NaN, stay in their row or
  *   column.
  */
-import { addWide } from "./gradient";
+import { runAddWide } from "./gradient";
 import { map, reduce } from "./loops";
-import { COL_BLOCK_ROWS, COL_TILE, rowBlock_f32, rowBlock_f64 } from "./moments";
+import { COL_BLOCK_ROWS, COL_TILE, rowBlock } from "./moments";
 import { v } from "./vec";
 
 @final
@@ -34,8 +34,8 @@ class Outer {
   }
 }
 
-function rowDot<T>(y: usize, a: usize, x: usize, rows: i32, n: i32): void {
-  const block = sizeof<T>() == 4 ? rowBlock_f32() : rowBlock_f64();
+export function rowDot<T>(y: usize, a: usize, x: usize, rows: i32, n: i32): void {
+  const block = rowBlock<T>();
   for (let r = 0; r < rows; r++) {
     let sum = load<f64>(y);
     let at = x;
@@ -71,7 +71,7 @@ function colCombine1<T>(s: usize, a: usize, u: usize, width: i32): void {
   for (; s < end; s += 16, a += 16) v.store(s, v.mulAdd<T>(u0, v.load(a), v.load(s)));
 }
 
-function colCombine<T>(y: usize, a: usize, u: usize, rows: i32, n: i32, scratch: usize): void {
+export function colCombine<T>(y: usize, a: usize, u: usize, rows: i32, n: i32, scratch: usize): void {
   const stride = <usize>n * sizeof<T>();
   for (let r = 0; r < rows; r += COL_BLOCK_ROWS) {
     const height = rows - r < COL_BLOCK_ROWS ? rows - r : COL_BLOCK_ROWS;
@@ -88,14 +88,24 @@ function colCombine<T>(y: usize, a: usize, u: usize, rows: i32, n: i32, scratch:
         colCombine1<T>(scratch, at, u + <usize>i * sizeof<T>(), width);
         at += stride;
       }
-      addWide<T>(y + ((<usize>j) << 3), scratch, width);
+      runAddWide<T>(y + ((<usize>j) << 3), scratch, width);
     }
     a += <usize>height * stride;
     u += <usize>height * sizeof<T>();
   }
 }
 
-function rowOuter<T>(y: usize, a: usize, b: usize, w: usize, rows: i32, n: i32, first: i32, period: i32, k: T): void {
+export function rowOuter<T>(
+  y: usize,
+  a: usize,
+  b: usize,
+  w: usize,
+  rows: i32,
+  n: i32,
+  first: i32,
+  period: i32,
+  k: T,
+): void {
   const bytes = <usize>n * sizeof<T>();
   const factor = v.splat<T>(k);
   let i = first % period;
@@ -109,43 +119,4 @@ function rowOuter<T>(y: usize, a: usize, b: usize, w: usize, rows: i32, n: i32, 
       w += bytes;
     }
   }
-}
-
-export function rowDot_f32(y: usize, a: usize, x: usize, rows: i32, n: i32): void {
-  rowDot<f32>(y, a, x, rows, n);
-}
-export function rowDot_f64(y: usize, a: usize, x: usize, rows: i32, n: i32): void {
-  rowDot<f64>(y, a, x, rows, n);
-}
-export function colCombine_f32(y: usize, a: usize, u: usize, rows: i32, n: i32, scratch: usize): void {
-  colCombine<f32>(y, a, u, rows, n, scratch);
-}
-export function colCombine_f64(y: usize, a: usize, u: usize, rows: i32, n: i32, scratch: usize): void {
-  colCombine<f64>(y, a, u, rows, n, scratch);
-}
-export function rowOuter_f32(
-  y: usize,
-  a: usize,
-  b: usize,
-  w: usize,
-  rows: i32,
-  n: i32,
-  first: i32,
-  period: i32,
-  k: f32,
-): void {
-  rowOuter<f32>(y, a, b, w, rows, n, first, period, k);
-}
-export function rowOuter_f64(
-  y: usize,
-  a: usize,
-  b: usize,
-  w: usize,
-  rows: i32,
-  n: i32,
-  first: i32,
-  period: i32,
-  k: f64,
-): void {
-  rowOuter<f64>(y, a, b, w, rows, n, first, period, k);
 }

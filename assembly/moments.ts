@@ -23,11 +23,8 @@ export const COL_BLOCK_ROWS: i32 = 32;
 export const COL_TILE: i32 = 512;
 
 /** Elements of a row that are reduced before a merge; inputs may be split at multiples of this. */
-export function rowBlock_f32(): i32 {
-  return ROW_BLOCK_BYTES / 4;
-}
-export function rowBlock_f64(): i32 {
-  return ROW_BLOCK_BYTES / 8;
+export function rowBlock<T>(): i32 {
+  return ROW_BLOCK_BYTES / sizeof<T>();
 }
 
 /** Rows of a matrix that are reduced before a merge; inputs may be split at multiples of this. */
@@ -156,7 +153,7 @@ export function runSquares<T>(x: usize, n: i32, seenSquares: f64): f64 {
   return seenSquares;
 }
 
-function rowMoments<T>(mean: usize, m2: usize, x: usize, rows: i32, n: i32, seen: f64): void {
+export function rowMoments<T>(mean: usize, m2: usize, x: usize, rows: i32, n: i32, seen: f64): void {
   for (let r = 0; r < rows; r++) {
     const at = (<usize>r) << 3;
     runMoments<T>(x, n, seen, load<f64>(mean + at), load<f64>(m2 + at));
@@ -166,7 +163,7 @@ function rowMoments<T>(mean: usize, m2: usize, x: usize, rows: i32, n: i32, seen
   }
 }
 
-function rowSquares<T>(squares: usize, x: usize, rows: i32, n: i32, seen: f64): void {
+export function rowSquares<T>(squares: usize, x: usize, rows: i32, n: i32, seen: f64): void {
   for (let r = 0; r < rows; r++) {
     const at = squares + ((<usize>r) << 3);
     store<f64>(at, runSquares<T>(x, n, seen == 0 ? 0 : load<f64>(at)));
@@ -294,7 +291,7 @@ function colBlock<T, A>(
   return true;
 }
 
-function colMoments<T, A>(mean: usize, m2: usize, x: usize, rows: i32, cols: i32, seen: f64, scratch: usize): void {
+function colMomentsIn<T, A>(mean: usize, m2: usize, x: usize, rows: i32, cols: i32, seen: f64, scratch: usize): void {
   const stride = <usize>cols * sizeof<T>();
   for (let r = 0; r < rows; r += COL_BLOCK_ROWS) {
     const height = rows - r < COL_BLOCK_ROWS ? rows - r : COL_BLOCK_ROWS;
@@ -315,7 +312,7 @@ function colMoments<T, A>(mean: usize, m2: usize, x: usize, rows: i32, cols: i32
  * colMoments for rows of differing weight (`weights` f64, one a row; 0 = all 1) in which NaN is missing: Σw, mean and
  * M2 = Σw(x − mean)² of each column, f64. Scalar, row by row (West 1979): no two columns share a count.
  */
-function colMomentsWeighted<T>(
+export function colMomentsWeighted<T>(
   weightSum: usize,
   mean: usize,
   m2: usize,
@@ -366,42 +363,12 @@ export function mergeMoments(
   }
 }
 
-export function rowMoments_f32(mean: usize, m2: usize, x: usize, rows: i32, n: i32, seen: f64): void {
-  rowMoments<f32>(mean, m2, x, rows, n, seen);
+export function colMoments<T>(mean: usize, m2: usize, x: usize, rows: i32, cols: i32, seen: f64, scratch: usize): void {
+  colMomentsIn<T, T>(mean, m2, x, rows, cols, seen, scratch);
 }
-export function rowMoments_f64(mean: usize, m2: usize, x: usize, rows: i32, n: i32, seen: f64): void {
-  rowMoments<f64>(mean, m2, x, rows, n, seen);
-}
-export function rowSquares_f32(squares: usize, x: usize, rows: i32, n: i32, seen: f64): void {
-  rowSquares<f32>(squares, x, rows, n, seen);
-}
-export function rowSquares_f64(squares: usize, x: usize, rows: i32, n: i32, seen: f64): void {
-  rowSquares<f64>(squares, x, rows, n, seen);
-}
-export function colMoments_f32(
-  mean: usize,
-  m2: usize,
-  x: usize,
-  rows: i32,
-  cols: i32,
-  seen: f64,
-  scratch: usize,
-): void {
-  colMoments<f32, f32>(mean, m2, x, rows, cols, seen, scratch);
-}
-export function colMoments_f64(
-  mean: usize,
-  m2: usize,
-  x: usize,
-  rows: i32,
-  cols: i32,
-  seen: f64,
-  scratch: usize,
-): void {
-  colMoments<f64, f64>(mean, m2, x, rows, cols, seen, scratch);
-}
+
 /** colMoments with every sum in f64 lanes, for scalers. */
-export function colMomentsWide_f32(
+export function colMomentsWide<T>(
   mean: usize,
   m2: usize,
   x: usize,
@@ -410,38 +377,5 @@ export function colMomentsWide_f32(
   seen: f64,
   scratch: usize,
 ): void {
-  colMoments<f32, f64>(mean, m2, x, rows, cols, seen, scratch);
-}
-export function colMomentsWide_f64(
-  mean: usize,
-  m2: usize,
-  x: usize,
-  rows: i32,
-  cols: i32,
-  seen: f64,
-  scratch: usize,
-): void {
-  colMoments<f64, f64>(mean, m2, x, rows, cols, seen, scratch);
-}
-export function colMomentsWeighted_f32(
-  weightSum: usize,
-  mean: usize,
-  m2: usize,
-  x: usize,
-  weights: usize,
-  rows: i32,
-  cols: i32,
-): void {
-  colMomentsWeighted<f32>(weightSum, mean, m2, x, weights, rows, cols);
-}
-export function colMomentsWeighted_f64(
-  weightSum: usize,
-  mean: usize,
-  m2: usize,
-  x: usize,
-  weights: usize,
-  rows: i32,
-  cols: i32,
-): void {
-  colMomentsWeighted<f64>(weightSum, mean, m2, x, weights, rows, cols);
+  colMomentsIn<T, f64>(mean, m2, x, rows, cols, seen, scratch);
 }

@@ -80,7 +80,7 @@ function tap<T>(
   }
 }
 
-function rowPatches<T>(
+function movePatches<T>(
   y: usize,
   x: usize,
   channels: i32,
@@ -127,7 +127,7 @@ function rowPatches<T>(
   }
 }
 
-export function rowPatches_f32(
+export function rowPatches<T>(
   y: usize,
   x: usize,
   channels: i32,
@@ -147,7 +147,7 @@ export function rowPatches_f32(
   rowStep: i32,
   columnStep: i32,
 ): void {
-  rowPatches<f32>(
+  movePatches<T>(
     y,
     x,
     channels,
@@ -169,49 +169,8 @@ export function rowPatches_f32(
     false,
   );
 }
-export function rowPatches_f64(
-  y: usize,
-  x: usize,
-  channels: i32,
-  height: i32,
-  width: i32,
-  kh: i32,
-  kw: i32,
-  outH: i32,
-  outW: i32,
-  strideY: i32,
-  strideX: i32,
-  padY: i32,
-  padX: i32,
-  dilationY: i32,
-  dilationX: i32,
-  channelStep: i32,
-  rowStep: i32,
-  columnStep: i32,
-): void {
-  rowPatches<f64>(
-    y,
-    x,
-    channels,
-    height,
-    width,
-    kh,
-    kw,
-    outH,
-    outW,
-    strideY,
-    strideX,
-    padY,
-    padX,
-    dilationY,
-    dilationX,
-    channelStep,
-    rowStep,
-    columnStep,
-    false,
-  );
-}
-export function rowPatchesAdd_f32(
+
+export function rowPatchesAdd<T>(
   x: usize,
   y: usize,
   channels: i32,
@@ -231,49 +190,7 @@ export function rowPatchesAdd_f32(
   rowStep: i32,
   columnStep: i32,
 ): void {
-  rowPatches<f32>(
-    y,
-    x,
-    channels,
-    height,
-    width,
-    kh,
-    kw,
-    outH,
-    outW,
-    strideY,
-    strideX,
-    padY,
-    padX,
-    dilationY,
-    dilationX,
-    channelStep,
-    rowStep,
-    columnStep,
-    true,
-  );
-}
-export function rowPatchesAdd_f64(
-  x: usize,
-  y: usize,
-  channels: i32,
-  height: i32,
-  width: i32,
-  kh: i32,
-  kw: i32,
-  outH: i32,
-  outW: i32,
-  strideY: i32,
-  strideX: i32,
-  padY: i32,
-  padX: i32,
-  dilationY: i32,
-  dilationX: i32,
-  channelStep: i32,
-  rowStep: i32,
-  columnStep: i32,
-): void {
-  rowPatches<f64>(
+  movePatches<T>(
     y,
     x,
     channels,

@@ -275,15 +275,15 @@ function each<T, P>(
   }
 }
 
-function eachSigmoid<T>(y: usize, x: usize, rows: i32, n: i32, yStep: i32, xStep: i32): void {
+export function eachSigmoid<T>(y: usize, x: usize, rows: i32, n: i32, yStep: i32, xStep: i32): void {
   each<T, Sigmoid>(y, x, 0, 0, rows, n, yStep, xStep, 0, 0);
 }
 
-function eachTanh<T>(y: usize, x: usize, rows: i32, n: i32, yStep: i32, xStep: i32): void {
+export function eachTanh<T>(y: usize, x: usize, rows: i32, n: i32, yStep: i32, xStep: i32): void {
   each<T, Tanh>(y, x, 0, 0, rows, n, yStep, xStep, 0, 0);
 }
 
-function eachSigmoidGrad<T>(
+export function eachSigmoidGrad<T>(
   dx: usize,
   dy: usize,
   y: usize,
@@ -296,7 +296,7 @@ function eachSigmoidGrad<T>(
   each<T, SigmoidGradient>(dx, y, dy, 0, rows, n, dxStep, yStep, dyStep, 0);
 }
 
-function eachTanhGrad<T>(
+export function eachTanhGrad<T>(
   dx: usize,
   dy: usize,
   y: usize,
@@ -309,7 +309,7 @@ function eachTanhGrad<T>(
   each<T, TanhGradient>(dx, y, dy, 0, rows, n, dxStep, yStep, dyStep, 0);
 }
 
-function eachMultiplyAdd<T>(
+export function eachMultiplyAdd<T>(
   out: usize,
   a: usize,
   b: usize,
@@ -324,7 +324,7 @@ function eachMultiplyAdd<T>(
   each<T, MultiplyAdd>(out, a, b, c, rows, n, outStep, aStep, bStep, cStep);
 }
 
-function eachMultiply<T>(
+export function eachMultiply<T>(
   out: usize,
   a: usize,
   b: usize,
@@ -337,190 +337,37 @@ function eachMultiply<T>(
   each<T, Multiply>(out, a, b, 0, rows, n, outStep, aStep, bStep, 0);
 }
 
-function eachAdd<T>(out: usize, a: usize, b: usize, rows: i32, n: i32, outStep: i32, aStep: i32, bStep: i32): void {
+export function eachAdd<T>(
+  out: usize,
+  a: usize,
+  b: usize,
+  rows: i32,
+  n: i32,
+  outStep: i32,
+  aStep: i32,
+  bStep: i32,
+): void {
   each<T, Add>(out, a, b, 0, rows, n, outStep, aStep, bStep, 0);
 }
 
-function eachExp<T>(y: usize, x: usize, n: i32): void {
+export function eachExp<T>(y: usize, x: usize, n: i32): void {
   const none = v.zero();
   map<T, Exp>(y, x, 0, 0, 0, n, none, none, none, none, none);
 }
 
-function eachExpLinear<T>(y: usize, x: usize, n: i32, above: T, below: T): void {
+export function eachExpLinear<T>(y: usize, x: usize, n: i32, above: T, below: T): void {
   const k0 = v.splat<T>(above);
   map<T, ExpLinear>(y, x, 0, 0, 0, n, k0, v.splat<T>(below), k0, k0, k0);
 }
 
-function eachExpLinearGrad<T>(dx: usize, dy: usize, x: usize, n: i32, above: T, below: T): void {
+export function eachExpLinearGrad<T>(dx: usize, dy: usize, x: usize, n: i32, above: T, below: T): void {
   const k0 = v.splat<T>(above);
   map<T, ExpLinearGradient>(dx, x, dy, 0, 0, n, k0, v.splat<T>(below), k0, k0, k0);
 }
 
-function eachGate<T>(dx: usize, dy: usize, x: usize, n: i32, k: T): void {
+export function eachGate<T>(dx: usize, dy: usize, x: usize, n: i32, k: T): void {
   const k0 = v.splat<T>(k);
   map<T, Gate>(dx, x, dy, 0, 0, n, k0, k0, k0, k0, k0);
-}
-
-export function eachSigmoid_f32(y: usize, x: usize, rows: i32, n: i32, yStep: i32, xStep: i32): void {
-  eachSigmoid<f32>(y, x, rows, n, yStep, xStep);
-}
-export function eachSigmoid_f64(y: usize, x: usize, rows: i32, n: i32, yStep: i32, xStep: i32): void {
-  eachSigmoid<f64>(y, x, rows, n, yStep, xStep);
-}
-export function eachTanh_f32(y: usize, x: usize, rows: i32, n: i32, yStep: i32, xStep: i32): void {
-  eachTanh<f32>(y, x, rows, n, yStep, xStep);
-}
-export function eachTanh_f64(y: usize, x: usize, rows: i32, n: i32, yStep: i32, xStep: i32): void {
-  eachTanh<f64>(y, x, rows, n, yStep, xStep);
-}
-export function eachSigmoidGrad_f32(
-  dx: usize,
-  dy: usize,
-  y: usize,
-  rows: i32,
-  n: i32,
-  dxStep: i32,
-  dyStep: i32,
-  yStep: i32,
-): void {
-  eachSigmoidGrad<f32>(dx, dy, y, rows, n, dxStep, dyStep, yStep);
-}
-export function eachSigmoidGrad_f64(
-  dx: usize,
-  dy: usize,
-  y: usize,
-  rows: i32,
-  n: i32,
-  dxStep: i32,
-  dyStep: i32,
-  yStep: i32,
-): void {
-  eachSigmoidGrad<f64>(dx, dy, y, rows, n, dxStep, dyStep, yStep);
-}
-export function eachTanhGrad_f32(
-  dx: usize,
-  dy: usize,
-  y: usize,
-  rows: i32,
-  n: i32,
-  dxStep: i32,
-  dyStep: i32,
-  yStep: i32,
-): void {
-  eachTanhGrad<f32>(dx, dy, y, rows, n, dxStep, dyStep, yStep);
-}
-export function eachTanhGrad_f64(
-  dx: usize,
-  dy: usize,
-  y: usize,
-  rows: i32,
-  n: i32,
-  dxStep: i32,
-  dyStep: i32,
-  yStep: i32,
-): void {
-  eachTanhGrad<f64>(dx, dy, y, rows, n, dxStep, dyStep, yStep);
-}
-export function eachMultiplyAdd_f32(
-  out: usize,
-  a: usize,
-  b: usize,
-  c: usize,
-  rows: i32,
-  n: i32,
-  outStep: i32,
-  aStep: i32,
-  bStep: i32,
-  cStep: i32,
-): void {
-  eachMultiplyAdd<f32>(out, a, b, c, rows, n, outStep, aStep, bStep, cStep);
-}
-export function eachMultiplyAdd_f64(
-  out: usize,
-  a: usize,
-  b: usize,
-  c: usize,
-  rows: i32,
-  n: i32,
-  outStep: i32,
-  aStep: i32,
-  bStep: i32,
-  cStep: i32,
-): void {
-  eachMultiplyAdd<f64>(out, a, b, c, rows, n, outStep, aStep, bStep, cStep);
-}
-export function eachMultiply_f32(
-  out: usize,
-  a: usize,
-  b: usize,
-  rows: i32,
-  n: i32,
-  outStep: i32,
-  aStep: i32,
-  bStep: i32,
-): void {
-  eachMultiply<f32>(out, a, b, rows, n, outStep, aStep, bStep);
-}
-export function eachMultiply_f64(
-  out: usize,
-  a: usize,
-  b: usize,
-  rows: i32,
-  n: i32,
-  outStep: i32,
-  aStep: i32,
-  bStep: i32,
-): void {
-  eachMultiply<f64>(out, a, b, rows, n, outStep, aStep, bStep);
-}
-export function eachAdd_f32(
-  out: usize,
-  a: usize,
-  b: usize,
-  rows: i32,
-  n: i32,
-  outStep: i32,
-  aStep: i32,
-  bStep: i32,
-): void {
-  eachAdd<f32>(out, a, b, rows, n, outStep, aStep, bStep);
-}
-export function eachAdd_f64(
-  out: usize,
-  a: usize,
-  b: usize,
-  rows: i32,
-  n: i32,
-  outStep: i32,
-  aStep: i32,
-  bStep: i32,
-): void {
-  eachAdd<f64>(out, a, b, rows, n, outStep, aStep, bStep);
-}
-
-export function eachExp_f32(y: usize, x: usize, n: i32): void {
-  eachExp<f32>(y, x, n);
-}
-export function eachExp_f64(y: usize, x: usize, n: i32): void {
-  eachExp<f64>(y, x, n);
-}
-export function eachExpLinear_f32(y: usize, x: usize, n: i32, above: f32, below: f32): void {
-  eachExpLinear<f32>(y, x, n, above, below);
-}
-export function eachExpLinear_f64(y: usize, x: usize, n: i32, above: f64, below: f64): void {
-  eachExpLinear<f64>(y, x, n, above, below);
-}
-export function eachExpLinearGrad_f32(dx: usize, dy: usize, x: usize, n: i32, above: f32, below: f32): void {
-  eachExpLinearGrad<f32>(dx, dy, x, n, above, below);
-}
-export function eachExpLinearGrad_f64(dx: usize, dy: usize, x: usize, n: i32, above: f64, below: f64): void {
-  eachExpLinearGrad<f64>(dx, dy, x, n, above, below);
-}
-export function eachGate_f32(dx: usize, dy: usize, x: usize, n: i32, k: f32): void {
-  eachGate<f32>(dx, dy, x, n, k);
-}
-export function eachGate_f64(dx: usize, dy: usize, x: usize, n: i32, k: f64): void {
-  eachGate<f64>(dx, dy, x, n, k);
 }
 
 /** e^x of one number. */

@@ -10,8 +10,8 @@
  *   column stays there; with f32 lanes the sums of a block must not overflow, about 1e38.
  * Source: Q. Liao, K. Kawaguchi, T. Poggio, "Streaming Normalization", 2016, arXiv:1610.06160, for the statistics.
  */
-import { addWide } from "./gradient";
-import { COL_BLOCK_ROWS, COL_TILE, rowBlock_f32, rowBlock_f64 } from "./moments";
+import { runAddWide } from "./gradient";
+import { COL_BLOCK_ROWS, COL_TILE, rowBlock } from "./moments";
 import { fn } from "./pointwise";
 import { v } from "./vec";
 
@@ -122,7 +122,7 @@ function blockSums<T, A, P>(x: usize, n: i32, center: v128, rest: v128, p: v128)
   return v.sumLanes<A>(v.add<A>(a0, a1));
 }
 
-function rowPowerSums<T, A, P>(
+function rowPowerSumsIn<T, A, P>(
   powers: usize,
   slopes: usize,
   x: usize,
@@ -134,7 +134,7 @@ function rowPowerSums<T, A, P>(
   period: i32,
   p: f64,
 ): void {
-  const block = sizeof<T>() == 4 ? rowBlock_f32() : rowBlock_f64();
+  const block = rowBlock<T>();
   const exponent = v.splat<f64>(p);
   let i = first % period;
   for (let r = 0; r < rows; r++) {
@@ -167,7 +167,7 @@ function colPowerAdd<T, A, P>(s: usize, q: usize, x: usize, center: usize, rest:
   }
 }
 
-function colPowerSums<T, A, P>(
+function colPowerSumsIn<T, A, P>(
   powers: usize,
   slopes: usize,
   x: usize,
@@ -193,8 +193,8 @@ function colPowerSums<T, A, P>(
         const from = x + <usize>i * stride + <usize>j * sizeof<T>();
         colPowerAdd<T, A, P>(s, q, from, center + skip, rest + skip, width, exponent);
       }
-      addWide<A>(powers + ((<usize>j) << 3), s, width);
-      addWide<A>(slopes + ((<usize>j) << 3), q, width);
+      runAddWide<A>(powers + ((<usize>j) << 3), s, width);
+      runAddWide<A>(slopes + ((<usize>j) << 3), q, width);
     }
     x += <usize>height * stride;
   }
@@ -221,7 +221,7 @@ function runGradPower<T, A, P>(
   if (left) v.storeAs<T, A>(dx, Deviation.gradient<T, A, P>(dy, x, center, rest, w, slope, c, p), left);
 }
 
-function rowGradPower<T, A, P>(
+function rowGradPowerIn<T, A, P>(
   dx: usize,
   dy: usize,
   x: usize,
@@ -299,7 +299,7 @@ function colGradPowerRow<T, A, P>(
   }
 }
 
-function colGradPower<T, A, P>(
+function colGradPowerIn<T, A, P>(
   dx: usize,
   dy: usize,
   x: usize,
@@ -322,7 +322,7 @@ function colGradPower<T, A, P>(
   }
 }
 
-export function rowPowerSums_f32(
+export function rowPowerSums<T>(
   powers: usize,
   slopes: usize,
   x: usize,
@@ -335,27 +335,12 @@ export function rowPowerSums_f32(
   p: f64,
   wide: i32,
 ): void {
-  if (!wide) rowPowerSums<f32, f32, Absolute>(powers, slopes, x, center, rest, rows, n, first, period, p);
-  else if (p == 1) rowPowerSums<f32, f64, Absolute>(powers, slopes, x, center, rest, rows, n, first, period, p);
-  else rowPowerSums<f32, f64, Power>(powers, slopes, x, center, rest, rows, n, first, period, p);
+  if (sizeof<T>() == 4 && !wide)
+    rowPowerSumsIn<T, T, Absolute>(powers, slopes, x, center, rest, rows, n, first, period, p);
+  else if (p == 1) rowPowerSumsIn<T, f64, Absolute>(powers, slopes, x, center, rest, rows, n, first, period, p);
+  else rowPowerSumsIn<T, f64, Power>(powers, slopes, x, center, rest, rows, n, first, period, p);
 }
-export function rowPowerSums_f64(
-  powers: usize,
-  slopes: usize,
-  x: usize,
-  center: usize,
-  rest: usize,
-  rows: i32,
-  n: i32,
-  first: i32,
-  period: i32,
-  p: f64,
-  wide: i32,
-): void {
-  if (p == 1) rowPowerSums<f64, f64, Absolute>(powers, slopes, x, center, rest, rows, n, first, period, p);
-  else rowPowerSums<f64, f64, Power>(powers, slopes, x, center, rest, rows, n, first, period, p);
-}
-export function colPowerSums_f32(
+export function colPowerSums<T>(
   powers: usize,
   slopes: usize,
   x: usize,
@@ -367,26 +352,12 @@ export function colPowerSums_f32(
   wide: i32,
   scratch: usize,
 ): void {
-  if (!wide) colPowerSums<f32, f32, Absolute>(powers, slopes, x, center, rest, rows, cols, p, scratch);
-  else if (p == 1) colPowerSums<f32, f64, Absolute>(powers, slopes, x, center, rest, rows, cols, p, scratch);
-  else colPowerSums<f32, f64, Power>(powers, slopes, x, center, rest, rows, cols, p, scratch);
+  if (sizeof<T>() == 4 && !wide)
+    colPowerSumsIn<T, T, Absolute>(powers, slopes, x, center, rest, rows, cols, p, scratch);
+  else if (p == 1) colPowerSumsIn<T, f64, Absolute>(powers, slopes, x, center, rest, rows, cols, p, scratch);
+  else colPowerSumsIn<T, f64, Power>(powers, slopes, x, center, rest, rows, cols, p, scratch);
 }
-export function colPowerSums_f64(
-  powers: usize,
-  slopes: usize,
-  x: usize,
-  center: usize,
-  rest: usize,
-  rows: i32,
-  cols: i32,
-  p: f64,
-  wide: i32,
-  scratch: usize,
-): void {
-  if (p == 1) colPowerSums<f64, f64, Absolute>(powers, slopes, x, center, rest, rows, cols, p, scratch);
-  else colPowerSums<f64, f64, Power>(powers, slopes, x, center, rest, rows, cols, p, scratch);
-}
-export function rowGradPower_f32(
+export function rowGradPower<T>(
   dx: usize,
   dy: usize,
   x: usize,
@@ -402,30 +373,12 @@ export function rowGradPower_f32(
   p: f64,
   wide: i32,
 ): void {
-  if (!wide) rowGradPower<f32, f32, Absolute>(dx, dy, x, center, rest, w, slope, c, rows, n, first, period, p);
-  else if (p == 1) rowGradPower<f32, f64, Absolute>(dx, dy, x, center, rest, w, slope, c, rows, n, first, period, p);
-  else rowGradPower<f32, f64, Power>(dx, dy, x, center, rest, w, slope, c, rows, n, first, period, p);
+  if (sizeof<T>() == 4 && !wide)
+    rowGradPowerIn<T, T, Absolute>(dx, dy, x, center, rest, w, slope, c, rows, n, first, period, p);
+  else if (p == 1) rowGradPowerIn<T, f64, Absolute>(dx, dy, x, center, rest, w, slope, c, rows, n, first, period, p);
+  else rowGradPowerIn<T, f64, Power>(dx, dy, x, center, rest, w, slope, c, rows, n, first, period, p);
 }
-export function rowGradPower_f64(
-  dx: usize,
-  dy: usize,
-  x: usize,
-  center: usize,
-  rest: usize,
-  w: usize,
-  slope: usize,
-  c: usize,
-  rows: i32,
-  n: i32,
-  first: i32,
-  period: i32,
-  p: f64,
-  wide: i32,
-): void {
-  if (p == 1) rowGradPower<f64, f64, Absolute>(dx, dy, x, center, rest, w, slope, c, rows, n, first, period, p);
-  else rowGradPower<f64, f64, Power>(dx, dy, x, center, rest, w, slope, c, rows, n, first, period, p);
-}
-export function colGradPower_f32(
+export function colGradPower<T>(
   dx: usize,
   dy: usize,
   x: usize,
@@ -439,24 +392,7 @@ export function colGradPower_f32(
   p: f64,
   wide: i32,
 ): void {
-  if (!wide) colGradPower<f32, f32, Absolute>(dx, dy, x, center, rest, w, slope, c, rows, cols, p);
-  else if (p == 1) colGradPower<f32, f64, Absolute>(dx, dy, x, center, rest, w, slope, c, rows, cols, p);
-  else colGradPower<f32, f64, Power>(dx, dy, x, center, rest, w, slope, c, rows, cols, p);
-}
-export function colGradPower_f64(
-  dx: usize,
-  dy: usize,
-  x: usize,
-  center: usize,
-  rest: usize,
-  w: usize,
-  slope: usize,
-  c: usize,
-  rows: i32,
-  cols: i32,
-  p: f64,
-  wide: i32,
-): void {
-  if (p == 1) colGradPower<f64, f64, Absolute>(dx, dy, x, center, rest, w, slope, c, rows, cols, p);
-  else colGradPower<f64, f64, Power>(dx, dy, x, center, rest, w, slope, c, rows, cols, p);
+  if (sizeof<T>() == 4 && !wide) colGradPowerIn<T, T, Absolute>(dx, dy, x, center, rest, w, slope, c, rows, cols, p);
+  else if (p == 1) colGradPowerIn<T, f64, Absolute>(dx, dy, x, center, rest, w, slope, c, rows, cols, p);
+  else colGradPowerIn<T, f64, Power>(dx, dy, x, center, rest, w, slope, c, rows, cols, p);
 }

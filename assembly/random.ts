@@ -113,7 +113,7 @@ function uniform(a: u32, b: u32): f64 {
   return (<f64>(a >> 5) * 67108864.0 + <f64>(b >> 6) + 0.5) / 9007199254740992.0;
 }
 
-function rowNormal<T>(
+export function rowNormal<T>(
   out: usize,
   n: i32,
   group: i32,
@@ -140,31 +140,4 @@ function rowNormal<T>(
       if (done + i + 1 < n) store<T>(to + sizeof<T>(), <T>(mean + radius * sine));
     }
   }
-}
-
-export function rowNormal_f32(
-  out: usize,
-  n: i32,
-  group: i32,
-  mean: f64,
-  deviation: f64,
-  stream: f64,
-  seedLow: i32,
-  seedHigh: i32,
-  scratch: usize,
-): void {
-  rowNormal<f32>(out, n, group, mean, deviation, stream, seedLow, seedHigh, scratch);
-}
-export function rowNormal_f64(
-  out: usize,
-  n: i32,
-  group: i32,
-  mean: f64,
-  deviation: f64,
-  stream: f64,
-  seedLow: i32,
-  seedHigh: i32,
-  scratch: usize,
-): void {
-  rowNormal<f64>(out, n, group, mean, deviation, stream, seedLow, seedHigh, scratch);
 }

@@ -95,36 +95,45 @@ function rowWindow<T, P>(out: usize, x: usize, rows: i32, n: i32, before: i32, a
   }
 }
 
-function colWindowSum<T>(out: usize, x: usize, rows: i32, n: i32, before: i32, after: i32): void {
+export function colWindowSum<T>(out: usize, x: usize, rows: i32, n: i32, before: i32, after: i32): void {
   colWindow<T, AddTo>(out, x, rows, n, before, after);
 }
 
-function colWindowSquares<T>(out: usize, x: usize, rows: i32, n: i32, before: i32, after: i32): void {
+export function colWindowSquares<T>(out: usize, x: usize, rows: i32, n: i32, before: i32, after: i32): void {
   colWindow<T, AddSquareTo>(out, x, rows, n, before, after);
 }
 
-function rowWindowSum<T>(out: usize, x: usize, rows: i32, n: i32, before: i32, after: i32): void {
+export function rowWindowSum<T>(out: usize, x: usize, rows: i32, n: i32, before: i32, after: i32): void {
   rowWindow<T, AddTo>(out, x, rows, n, before, after);
 }
 
-function rowWindowSquares<T>(out: usize, x: usize, rows: i32, n: i32, before: i32, after: i32): void {
+export function rowWindowSquares<T>(out: usize, x: usize, rows: i32, n: i32, before: i32, after: i32): void {
   rowWindow<T, AddSquareTo>(out, x, rows, n, before, after);
 }
 
 /** y = x·(k + a·s)^p */
-function eachTimesPower<T>(y: usize, x: usize, s: usize, n: i32, k: f64, a: f64, p: f64): void {
+export function eachTimesPower<T>(y: usize, x: usize, s: usize, n: i32, k: f64, a: f64, p: f64): void {
   const none = v.zero();
   map<T, TimesPower>(y, x, s, 0, 0, n, v.splat<T>(<T>k), v.splat<T>(<T>a), v.splat<f64>(p), none, none);
 }
 
 /** out = u·x·(k + a·s)^p */
-function eachProductTimesPower<T>(out: usize, u: usize, x: usize, s: usize, n: i32, k: f64, a: f64, p: f64): void {
+export function eachProductTimesPower<T>(
+  out: usize,
+  u: usize,
+  x: usize,
+  s: usize,
+  n: i32,
+  k: f64,
+  a: f64,
+  p: f64,
+): void {
   const none = v.zero();
   map<T, ProductTimesPower>(out, x, u, s, 0, n, v.splat<T>(<T>k), v.splat<T>(<T>a), v.splat<f64>(p), none, none);
 }
 
 /** out = u·(k + a·s)^p − c·x·t */
-function eachPowerLessProduct<T>(
+export function eachPowerLessProduct<T>(
   out: usize,
   u: usize,
   s: usize,
@@ -175,87 +184,4 @@ export function planeBoxSum_f64(
     x += plane;
     out += plane;
   }
-}
-
-export function colWindowSquares_f32(out: usize, x: usize, rows: i32, n: i32, before: i32, after: i32): void {
-  colWindowSquares<f32>(out, x, rows, n, before, after);
-}
-export function colWindowSquares_f64(out: usize, x: usize, rows: i32, n: i32, before: i32, after: i32): void {
-  colWindowSquares<f64>(out, x, rows, n, before, after);
-}
-export function colWindowSum_f32(out: usize, x: usize, rows: i32, n: i32, before: i32, after: i32): void {
-  colWindowSum<f32>(out, x, rows, n, before, after);
-}
-export function colWindowSum_f64(out: usize, x: usize, rows: i32, n: i32, before: i32, after: i32): void {
-  colWindowSum<f64>(out, x, rows, n, before, after);
-}
-export function eachPowerLessProduct_f32(
-  out: usize,
-  u: usize,
-  s: usize,
-  x: usize,
-  t: usize,
-  n: i32,
-  k: f64,
-  a: f64,
-  p: f64,
-  c: f64,
-): void {
-  eachPowerLessProduct<f32>(out, u, s, x, t, n, k, a, p, c);
-}
-export function eachPowerLessProduct_f64(
-  out: usize,
-  u: usize,
-  s: usize,
-  x: usize,
-  t: usize,
-  n: i32,
-  k: f64,
-  a: f64,
-  p: f64,
-  c: f64,
-): void {
-  eachPowerLessProduct<f64>(out, u, s, x, t, n, k, a, p, c);
-}
-export function eachProductTimesPower_f32(
-  out: usize,
-  u: usize,
-  x: usize,
-  s: usize,
-  n: i32,
-  k: f64,
-  a: f64,
-  p: f64,
-): void {
-  eachProductTimesPower<f32>(out, u, x, s, n, k, a, p);
-}
-export function eachProductTimesPower_f64(
-  out: usize,
-  u: usize,
-  x: usize,
-  s: usize,
-  n: i32,
-  k: f64,
-  a: f64,
-  p: f64,
-): void {
-  eachProductTimesPower<f64>(out, u, x, s, n, k, a, p);
-}
-export function eachTimesPower_f32(y: usize, x: usize, s: usize, n: i32, k: f64, a: f64, p: f64): void {
-  eachTimesPower<f32>(y, x, s, n, k, a, p);
-}
-export function eachTimesPower_f64(y: usize, x: usize, s: usize, n: i32, k: f64, a: f64, p: f64): void {
-  eachTimesPower<f64>(y, x, s, n, k, a, p);
-}
-export function rowWindowSquares_f32(out: usize, x: usize, rows: i32, n: i32, before: i32, after: i32): void {
-  rowWindowSquares<f32>(out, x, rows, n, before, after);
-}
-export function rowWindowSquares_f64(out: usize, x: usize, rows: i32, n: i32, before: i32, after: i32): void {
-  rowWindowSquares<f64>(out, x, rows, n, before, after);
-}
-export function rowWindowSum_f32(out: usize, x: usize, rows: i32, n: i32, before: i32, after: i32): void {
-  rowWindowSum<f32>(out, x, rows, n, before, after);
-}
-export function rowWindowSum_f64(out: usize, x: usize, rows: i32, n: i32, before: i32, after: i32): void {
-  rowWindowSum<f64>(out, x, rows, n, before, after);
 }

@@ -26,7 +26,36 @@ function newest(file) {
   return Math.max(...readdirSync(file).map((name) => newest(path.join(file, name))));
 }
 
+/**
+ * Writes the f32 and f64 form of every kernel: of each exported function over one type T, except parts of kernels, whose
+ * names begin with "run". Left alone where nothing has changed, so that the build sees no newer source.
+ */
+function instantiateKernels() {
+  const folder = path.join(root, "assembly");
+  const file = path.join(folder, "kernels.generated.ts");
+  const imports = [];
+  const forms = [];
+  for (const name of readdirSync(folder).sort()) {
+    if (!name.endsWith(".ts") || name === path.basename(file)) continue;
+    const text = readFileSync(path.join(folder, name), "utf8");
+    const found = [...text.matchAll(/^export function (?!run)(\w+)<T>\(([^)]*)\): (\w+) \{/gm)];
+    if (found.length > 0)
+      imports.push(`import { ${found.map((one) => one[1]).join(", ")} } from "./${name.slice(0, -3)}";`);
+    for (const [, kernel, parameters, result] of found) {
+      const names = [...parameters.matchAll(/(\w+):/g)].map((one) => one[1]).join(", ");
+      for (const type of ["f32", "f64"]) {
+        const call = `${result === "void" ? "" : "return "}${kernel}<${type}>(${names});`;
+        const signature = `${kernel}_${type}(${parameters.replace(/\s+/g, " ").trim()}): ${result}`;
+        forms.push(`export function ${signature.replace(/: T\b/g, `: ${type}`)} {\n  ${call}\n}`);
+      }
+    }
+  }
+  const code = `// Written by scripts/build.mjs.\n${imports.join("\n")}\n\n${forms.join("\n")}\n`;
+  if (!existsSync(file) || readFileSync(file, "utf8") !== code) writeFileSync(file, code);
+}
+
 function buildKernels() {
+  instantiateKernels();
   const sources = ["assembly", "asconfig.json", "scripts", "package.json"].map((name) => path.join(root, name));
   const upToDate =
     existsSync(wasm) &&
