@@ -1,7 +1,7 @@
 /**
- * Imported before any wasm is compiled: every function of every module is compiled once, by the optimizing compiler, when
- * it is first called. V8 would otherwise start with its baseline compiler and replace hot functions at a time of its own
- * choosing; on a busy machine the matrix product of onnxruntime-web once stayed four times slower for a whole run.
+ * Imported before any wasm is compiled: every function of every module is compiled once, by the optimizing compiler,
+ * when it is first called. V8 would otherwise start with its baseline compiler and replace hot functions when it sees
+ * fit; on a busy machine the product of onnxruntime-web once stayed four times slower for a whole run.
  */
 import { setFlagsFromString } from "node:v8";
 

@@ -13,6 +13,7 @@ import {
   batchNorm,
   batchNormBackward,
   batchNormForward,
+  eigh,
   groupNorm,
   groupNormBackward,
   groupNormForward,
@@ -23,6 +24,7 @@ import {
   layerNormBackward,
   layerNormForward,
   matmul,
+  normalize,
   rmsNorm,
   StandardScaler,
 } from "../dist/index.js";
@@ -68,6 +70,12 @@ const batchInputs = (c) => {
     runningVar: random(shape, { mean: 1, deviation: 0.1, seed: 6 }),
   };
 };
+
+/** A matrix plus its transpose. */
+function symmetric({ data, shape }) {
+  const [n] = shape;
+  return { data: data.map((value, i) => value + data[(i % n) * n + Math.floor(i / n)]), shape };
+}
 
 const rms = ({ x, weight }) => ({ x, weight });
 
@@ -148,6 +156,40 @@ export const operations = {
       return (out) => ({ y: scaler.fitTransform(x, { out }) });
     },
     passes: 3,
+  },
+  /** Statistics of the columns alone: what fitting costs. */
+  standardScalerFit: {
+    inputs: ({ shape }) => ({ x: random(shape, { mean: 0.5, seed: 9 }) }),
+    ours: ({ x }) => {
+      const scaler = new StandardScaler();
+      return () => ({ scale: { data: scaler.fit(x).scale } });
+    },
+    passes: 1,
+  },
+  /** Rows scaled by statistics that are there. */
+  standardScalerTransform: {
+    inputs: ({ shape }) => ({ x: random(shape, { mean: 0.5, seed: 9 }) }),
+    ours: ({ x }) => {
+      const scaler = new StandardScaler().fit(x);
+      return (out) => ({ y: scaler.transform(x, { out }) });
+    },
+    passes: 2,
+  },
+  /** Rows brought to length 1, as embeddings are. */
+  unitRows: {
+    inputs: ({ shape }) => ({ x: random(shape, { mean: 0.1, seed: 10 }) }),
+    ours:
+      ({ x }) =>
+      (out) => ({ y: normalize(x, { out }) }),
+    passes: 2,
+  },
+  /** Eigenvalues and eigenvectors of a symmetric matrix; the vectors' signs are free, so the values are compared. */
+  eigh: {
+    inputs: ({ shape }) => ({ x: symmetric(random(shape, { seed: 11 })) }),
+    ours:
+      ({ x }) =>
+      () => ({ values: { data: eigh(x).values } }),
+    passes: 2,
   },
   /** Square matrices; with transposeA or transposeB that operand is stored transposed. */
   matmul: {

@@ -60,6 +60,8 @@ for (const benchCase of selected) {
   say(caseTable(result));
   if (options.json) console.log(JSON.stringify(toJson(result)));
 }
+if (selected.length === 0)
+  say(`No case has "${options.filter}" in its title${options.quick ? " in a quick run" : ""}.`);
 if (results.length > 1) say(`${overview(results)}\n`);
 
 const curves = [];

@@ -36,7 +36,14 @@ const matmul = ({ a, b }, { options: { transposeA, transposeB } }) =>
     return np.matmul(transposeA ? turned(a) : a, transposeB ? turned(b) : b);
   });
 
-export const operations = { layerNorm, rmsNorm, matmul };
+/** Mean and deviation of each column; the deviation is what is compared. */
+const standardScalerFit = ({ x }) =>
+  scoped((keep) => {
+    keep(x.mean(0));
+    return x.std(0);
+  });
+
+export const operations = { layerNorm, rmsNorm, standardScalerFit, matmul };
 
 const upload = ({ data, shape }) => np.array(data).reshape(...shape);
 
@@ -49,7 +56,7 @@ export function contestant(formula, problem) {
     const array = formula({ ...kept, ...fresh }, problem);
     const y = Float32Array.from(array.data);
     for (const made of [array, ...Object.values(fresh)]) made.dispose();
-    return { y };
+    return problem.operation === "standardScalerFit" ? { scale: y } : { y };
   };
   const stay = () => formula(kept, problem).dispose();
   const close = () => {

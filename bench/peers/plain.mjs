@@ -187,12 +187,32 @@ function groupNormBackward({ x, dy, weight }, dx, problem) {
   return { dx, dweight, dbias };
 }
 
-function standardScaler({ x }, y, { shape: [rows, c] }) {
+/** Mean and deviation of each column. */
+function columnStatistics(x, rows, c) {
   const mean = new Float64Array(c);
   const squares = new Float64Array(c);
   for (let row = 0; row < rows; row++) for (let j = 0; j < c; j++) mean[j] += x[row * c + j] / rows;
   for (let row = 0; row < rows; row++) for (let j = 0; j < c; j++) squares[j] += (x[row * c + j] - mean[j]) ** 2;
-  const scale = squares.map((sum) => 1 / Math.sqrt(sum / rows));
+  return { mean, deviation: squares.map((sum) => Math.sqrt(sum / rows)) };
+}
+
+function standardScalerFit({ x }, _, { shape: [rows, c] }) {
+  return { scale: columnStatistics(x, rows, c).deviation };
+}
+
+function unitRows({ x }, y, { shape: [rows, n] }) {
+  for (let row = 0; row < rows; row++) {
+    let sum = 0;
+    for (let j = row * n; j < (row + 1) * n; j++) sum += x[j] * x[j];
+    const scale = 1 / Math.sqrt(sum);
+    for (let j = row * n; j < (row + 1) * n; j++) y[j] = x[j] * scale;
+  }
+  return { y };
+}
+
+function standardScaler({ x }, y, { shape: [rows, c] }) {
+  const { mean, deviation } = columnStatistics(x, rows, c);
+  const scale = deviation.map((value) => 1 / value);
   for (let row = 0; row < rows; row++) {
     for (let j = 0; j < c; j++) y[row * c + j] = (x[row * c + j] - mean[j]) * scale[j];
   }
@@ -235,6 +255,8 @@ export const operations = {
   instanceNorm: groupNorm,
   instanceNormBackward: groupNormBackward,
   standardScaler,
+  standardScalerFit,
+  unitRows,
   matmul,
 };
 

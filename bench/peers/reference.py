@@ -49,6 +49,9 @@ def torch_operations():
     def instance_norm(_, x, weight, bias, **__):
         return F.instance_norm(x, weight=weight, bias=bias, eps=EPS)
 
+    def unit_rows(_, x):
+        return F.normalize(x)
+
     def matmul(p, a, b):
         options = p["options"]
         return torch.matmul(a.T if options.get("transposeA") else a, b.T if options.get("transposeB") else b)
@@ -113,6 +116,7 @@ def torch_operations():
         "groupNormBackward": backward(group_norm),
         "instanceNorm": forward(instance_norm),
         "instanceNormBackward": backward(instance_norm),
+        "unitRows": forward(unit_rows),
         "matmul": forward(matmul),
     }
 
@@ -165,7 +169,15 @@ def numpy_operations():
         "standardScaler": standard_scaler,
         "matmul": matmul,
     }
-    return {key: prepared(f) for key, f in formulas.items()}
+    def eigh(p):
+        matrix = p["inputs"]["x"].astype(np.float64)  # as ours: in double precision
+
+        def call():
+            return np.linalg.eigh(matrix)
+
+        return call, lambda: {"values": call()[0]}
+
+    return {**{key: prepared(f) for key, f in formulas.items()}, "eigh": eigh}
 
 
 def sklearn_operations():
@@ -179,7 +191,23 @@ def sklearn_operations():
 
         return call, lambda: {"y": call()}
 
-    return {"standardScaler": standard_scaler}
+    def fit(p):
+        scaler = StandardScaler()
+
+        def call():
+            return scaler.fit(p["inputs"]["x"])
+
+        return call, lambda: {"scale": call().scale_}
+
+    def transform(p):
+        scaler = StandardScaler().fit(p["inputs"]["x"])
+
+        def call():
+            return scaler.transform(p["inputs"]["x"])
+
+        return call, lambda: {"y": call()}
+
+    return {"standardScaler": standard_scaler, "standardScalerFit": fit, "standardScalerTransform": transform}
 
 
 def available(makers):
