@@ -72,7 +72,7 @@ export const batches = {
 
   ada_bn: (api, { x }, { batch_size: size }) => {
     if (!Number.isInteger(size) || size < 1)
-      throw new RangeError(`batch_size must be a whole number above 0, got ${size}`);
+      throw new RangeError(`case: batch_size must be a whole number above 0, got ${size}`);
     const rows = x.shape[0];
     const sizes = Array.from({ length: Math.ceil(rows / size) }, (_, i) => Math.min(size, rows - i * size));
     const norm = new api.BatchNorm(x.shape[1], { dtype: "float64", unbiasedRunningVar: false });

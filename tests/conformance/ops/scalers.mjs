@@ -15,7 +15,7 @@ export function cut(tensor, chunks) {
     return part;
   });
   if (from !== tensor.shape[0])
-    throw new RangeError(`chunks [${chunks}] must sum to the rows of x (${tensor.shape[0]})`);
+    throw new RangeError(`case: chunks [${chunks}] must sum to the rows of x (${tensor.shape[0]})`);
   return parts;
 }
 
