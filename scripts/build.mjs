@@ -64,8 +64,8 @@ function buildKernels() {
     readFileSync(generated, "utf8").includes(`// ${target}\n`);
   if (upToDate) return;
   run(bin("assemblyscript", "bin/asc.js"), "--target", target, "--transform", "./scripts/keep-functions.mjs");
-  // asc writes the signatures of the exports beside the release build; they become an interface of the package's own.
-  const declarations = readFileSync(path.join(root, "dist/kernels/release.d.ts"), "utf8");
+  // asc writes the signatures of the exports beside the module; they become an interface of the package's own.
+  const declarations = readFileSync(path.join(root, "dist/kernels", `${target}.d.ts`), "utf8");
   const signatures = [...declarations.matchAll(/export function (\w+\(.*\): \w+;)/g)].map((found) => `  ${found[1]}`);
   const bytes = readFileSync(wasm);
   writeFileSync(
