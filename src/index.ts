@@ -59,7 +59,9 @@ export type {
   DivisiveNormConfig,
   DivisiveNormGradients,
   DivisiveNormOptions,
+  DivisiveNormResult,
   DivisiveNormSaved,
+  DivisiveOver,
 } from "./layers/divisive-norm.js";
 export { DivisiveNorm, divisiveNorm, divisiveNormBackward, divisiveNormForward } from "./layers/divisive-norm.js";
 export type { GaussianMoments, GaussianMomentsOptions } from "./layers/gaussian-moments.js";
@@ -136,7 +138,7 @@ export {
   normPropLinearForward,
   normPropRelu,
 } from "./layers/norm-prop-linear.js";
-export { presets } from "./layers/presets.js";
+export { type KerasArguments, type OnnxAttributes, presets } from "./layers/presets.js";
 export type {
   BatchNormLSTMConfig,
   LSTMConfig,

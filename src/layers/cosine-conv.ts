@@ -1,5 +1,5 @@
 import { checkCount } from "../core/errors.js";
-import type { Operand, Tensor, TensorLike } from "../core/tensor.js";
+import type { Tensor, TensorLike } from "../core/tensor.js";
 import type { WindowOptions } from "../linalg/im2col.js";
 import { convolutionSheets } from "../linalg/sheets.js";
 import {
@@ -10,7 +10,6 @@ import {
   type CosineSaved,
   cosineBackwardAs,
   cosineForwardAs,
-  type ReadSheets,
 } from "./cosine-linear.js";
 
 export interface CosineConvOptions extends CosineOptions, WindowOptions {}
@@ -18,10 +17,6 @@ export interface CosineConvOptions extends CosineOptions, WindowOptions {}
 export interface CosineConvSaved extends CosineSaved {
   /** @internal */
   readonly windows: WindowOptions;
-}
-
-function sheetsWith(windows: WindowOptions): ReadSheets {
-  return (method: string, x: Operand, w: Operand) => convolutionSheets(method, x, w, windows);
 }
 
 function forwardAs(
@@ -32,7 +27,7 @@ function forwardAs(
 ): { y: Tensor; saved: CosineConvSaved } {
   const { stride, padding, dilation, layout, ...rest } = options;
   const windows = { stride, padding, dilation, layout };
-  const { y, saved } = cosineForwardAs(method, x, w, sheetsWith(windows), rest);
+  const { y, saved } = cosineForwardAs(method, x, w, convolutionSheets(windows), rest);
   return { y, saved: { ...saved, windows } };
 }
 
@@ -79,7 +74,7 @@ export function cosineConvBackward(
   saved: CosineConvSaved,
   options: { out?: TensorLike } = {},
 ): CosineGradients {
-  return cosineBackwardAs("cosineConvBackward", dy, saved, sheetsWith(saved?.windows), options.out);
+  return cosineBackwardAs("cosineConvBackward", dy, saved, convolutionSheets(saved?.windows), options.out);
 }
 
 export interface CosineConvConfig extends CosineConfig, WindowOptions {}
@@ -100,6 +95,6 @@ export class CosineConv extends CosineLayer {
     checkCount(method, "inChannels", inChannels);
     checkCount(method, "outChannels", outChannels);
     for (const size of kernelSize) checkCount(method, "kernelSize", size);
-    super(method, [outChannels, inChannels, ...kernelSize], config, sheetsWith(config));
+    super(method, [outChannels, inChannels, ...kernelSize], config, convolutionSheets(config));
   }
 }

@@ -28,6 +28,7 @@ import {
   eachSheet,
   multiply,
   multiplyForInput,
+  type ReadSheets,
   readSheet,
   type Sheets,
   WeightGradient,
@@ -74,9 +75,6 @@ export interface CosineGradients {
   dbias: Tensor | null;
   dscale: number;
 }
-
-/** How the tensors of a method fall into sheets. @internal */
-export type ReadSheets = (method: string, x: Operand, w: Operand) => Sheets;
 
 /** The directions of slices with a further coordinate each. */
 function directionsOf(x: Operand, slices: Slices, centered: boolean, further: Float64Array | null): Directions {

@@ -1,8 +1,7 @@
 import { checkCount } from "../core/errors.js";
-import type { Operand, Tensor, TensorLike } from "../core/tensor.js";
+import type { Tensor, TensorLike } from "../core/tensor.js";
 import type { WindowOptions } from "../linalg/im2col.js";
 import { convolutionSheets } from "../linalg/sheets.js";
-import type { ReadSheets } from "./cosine-linear.js";
 import {
   type NormPropConfig,
   type NormPropGradients,
@@ -20,10 +19,6 @@ export interface NormPropConvSaved extends NormPropSaved {
   readonly windows: WindowOptions;
 }
 
-function sheetsWith(windows: WindowOptions): ReadSheets {
-  return (method: string, x: Operand, w: Operand) => convolutionSheets(method, x, w, windows);
-}
-
 function forwardAs(
   method: string,
   x: TensorLike,
@@ -32,7 +27,7 @@ function forwardAs(
 ): { y: Tensor; saved: NormPropConvSaved } {
   const { stride, padding, dilation, layout, ...rest } = options;
   const windows = { stride, padding, dilation, layout };
-  const { y, saved } = normPropForwardAs(method, x, w, sheetsWith(windows), rest);
+  const { y, saved } = normPropForwardAs(method, x, w, convolutionSheets(windows), rest);
   return { y, saved: { ...saved, windows } };
 }
 
@@ -80,7 +75,7 @@ export function normPropConvBackward(
   saved: NormPropConvSaved,
   options: { out?: TensorLike } = {},
 ): NormPropGradients {
-  return normPropBackwardAs("normPropConvBackward", dy, saved, sheetsWith(saved?.windows), options.out);
+  return normPropBackwardAs("normPropConvBackward", dy, saved, convolutionSheets(saved?.windows), options.out);
 }
 
 export interface NormPropConvConfig extends NormPropConfig, WindowOptions {}
@@ -101,6 +96,6 @@ export class NormPropConv extends NormPropLayer {
     checkCount(method, "inChannels", inChannels);
     checkCount(method, "outChannels", outChannels);
     for (const size of kernelSize) checkCount(method, "kernelSize", size);
-    super(method, [outChannels, inChannels, ...kernelSize], config, sheetsWith(config));
+    super(method, [outChannels, inChannels, ...kernelSize], config, convolutionSheets(config));
   }
 }

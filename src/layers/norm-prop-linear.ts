@@ -21,6 +21,7 @@ import {
   eachSheet,
   inMemory,
   multiply,
+  type ReadSheets,
   readSheet,
   type Sheets,
   WeightGradient,
@@ -31,7 +32,7 @@ import {
 } from "../linalg/sheets.js";
 import { lecunNormal } from "../weights/lecun-normal.js";
 import { type WeightNormSaved, weightNormBackwardAs, weightNormForwardAs } from "../weights/weight-norm.js";
-import type { ReadSheets } from "./cosine-linear.js";
+
 import { type GaussianMomentsOptions, gaussianMoments } from "./gaussian-moments.js";
 
 /** An activation and what it does to a standard normal number. */

@@ -80,7 +80,7 @@ export function denseSheets(method: string, x: Operand, w: Operand): Sheets {
 }
 
 /** The sheets of images x and filters w [units, channels, ...window]. */
-export function convolutionSheets(method: string, x: Operand, w: Operand, options: WindowOptions): Sheets {
+function readConvolution(method: string, x: Operand, w: Operand, options: WindowOptions): Sheets {
   if (w.shape.length !== x.shape.length) {
     fail(
       method,
@@ -270,4 +270,12 @@ export class WeightGradient {
     heapOf(dtype).set(heap64().subarray(from, from + o * k), this.#part.pointer / elementBytes(dtype));
     return this.#part;
   }
+}
+
+/** How a unit reads its input and weight as sheets: `denseSheets`, or what `convolutionSheets` gives. */
+export type ReadSheets = (method: string, x: Operand, w: Operand) => Sheets;
+
+/** The reader of a convolution whose windows lie as the options say. */
+export function convolutionSheets(windows: WindowOptions): ReadSheets {
+  return (method, x, w) => readConvolution(method, x, w, windows);
 }

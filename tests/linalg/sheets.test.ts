@@ -61,7 +61,7 @@ describe("linear maps on sheets", () => {
   it("are convolutions, in both layouts, whose gradients are their adjoints", () => {
     const [x, w] = [tensorOf([2, 3, 6, 5], 1), tensorOf([4, 3, 3, 2], 2)] as Tensor64[];
     const windows = { stride: [2, 1], padding: 1 };
-    const first = convolutionSheets("test", read("x", x), read("w", w), windows);
+    const first = convolutionSheets(windows)("test", read("x", x), read("w", w));
     const dy = tensorOf(first.yShape, 3) as Tensor64;
     const found = run(first, x, w, dy);
     const columns = im2col(x, { kernelSize: [3, 2], ...windows });
@@ -76,7 +76,7 @@ describe("linear maps on sheets", () => {
     expect(dot(found.y.data, dy.data)).toBeCloseTo(dot(w.data, found.dw), 11);
 
     const xLast = channelsLast(x) as Tensor64;
-    const last = convolutionSheets("test", read("x", xLast), read("w", w), { ...windows, layout: "channels-last" });
+    const last = convolutionSheets({ ...windows, layout: "channels-last" })("test", read("x", xLast), read("w", w));
     const other = run(last, xLast, w, channelsLast(dy) as Tensor64);
     expect(largestDifference(other.y.data, channelsLast(found.y).data)).toBeLessThan(1e-14);
     expect(largestDifference(other.dx.data, channelsLast(found.dx).data)).toBeLessThan(1e-14);

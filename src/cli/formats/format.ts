@@ -1,6 +1,5 @@
 /** What the file formats have in common: tables come in as batches of rows, and go out as such. */
 import type { DType, TypedArray } from "../../core/memory.js";
-import type { Output } from "../output.js";
 
 export type FormatName = "csv" | "npy" | "parquet";
 
@@ -73,8 +72,6 @@ export interface Sink {
   write(batch: Batch, values: TypedArray, width: number): Promise<void>;
   end(): Promise<void>;
 }
-
-export type OpenSink = (output: Output, options: WriteOptions) => Sink | Promise<Sink>;
 
 /** Whether a cell says that there is no value. */
 export function isMissing(cell: unknown): boolean {
