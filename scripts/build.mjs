@@ -6,7 +6,17 @@
  *   node scripts/build.mjs --debug    the kernels unoptimized, with names and a source map
  */
 import { execFileSync } from "node:child_process";
-import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -67,28 +77,66 @@ function buildKernels() {
   // asc writes the signatures of the exports beside the module; they become an interface of the package's own.
   const declarations = readFileSync(path.join(root, "dist/kernels", `${target}.d.ts`), "utf8");
   const signatures = [...declarations.matchAll(/export function (\w+\(.*\): \w+;)/g)].map((found) => `  ${found[1]}`);
-  const bytes = readFileSync(wasm);
+  const unmarked = readFileSync(wasm);
+  const mark = createHash("sha256").update(unmarked).digest("hex").slice(0, 16);
+  const bytes = Buffer.concat([unmarked, customSection("evenkeel", mark)]);
+  writeFileSync(wasm, bytes);
   writeFileSync(
     generated,
     `// ${target}
 // Written by scripts/build.mjs from assembly/: the signatures of the kernels, and the module itself.
 // biome-ignore-all format: generated
+/** @internal */
 export interface Kernels {
   readonly memory: WebAssembly.Memory;
 ${signatures.join("\n")}
 }
 
+/** What the section "evenkeel" of the module says: the kernels that this code calls are those. */
+export const kernelMark = "${mark}";
+
 /** The module, a byte a character: compressed, the text is hardly larger than the module, unlike base64. */
-export const kernelBytes =
+export const kernelLength = ${bytes.length};
+export const kernelBytes: string =
   ${JSON.stringify(bytes.toString("latin1"))};
 `,
   );
 }
 
+/** A section of a wasm module that engines leave alone. Name and text are short: every length takes one byte. */
+function customSection(name, text) {
+  return Buffer.from([0, 1 + name.length + text.length, name.length, ...Buffer.from(name + text)]);
+}
+
+/**
+ * One source, bundled once for each way of getting the kernels' module (src/sources); the conditions of package.json choose.
+ */
+const LEAVES = [
+  { outfile: "dist/index.js", source: "inline" },
+  { outfile: "dist/index.cjs", source: "inline" },
+  { outfile: "dist/workerd.js", source: "workerd" },
+  { outfile: "dist/edge-light.js", source: "edge-light" },
+  { outfile: "dist/slim.js", source: "slim" },
+  { outfile: "dist/slim.cjs", source: "slim" },
+];
+
+/** Puts a leaf's way of getting the module in the place of the inline one; the file it names stays beside the bundle. */
+const sourceOf = (source) => ({
+  name: "source",
+  setup(build) {
+    build.onResolve({ filter: /\/sources\/inline\.js$/ }, () => ({
+      path: path.join(root, "src/sources", `${source}.ts`),
+    }));
+    build.onResolve({ filter: /\/kernels\.wasm(\?module)?$/ }, (found) => ({
+      path: `./${path.basename(found.path)}`,
+      external: true,
+    }));
+  },
+});
+
 async function buildPackage() {
   const options = {
     absWorkingDir: root,
-    entryPoints: ["src/index.ts"],
     bundle: true,
     minify: true,
     keepNames: false,
@@ -96,12 +144,45 @@ async function buildPackage() {
     target: "es2022",
     // The text of the kernels stays as it is: escapes would make it three times as long.
     charset: "utf8",
+    // The loader asks whether what it got is a Response, and where that is looked up, Node loads its whole HTTP client.
+    define: { Response: "undefined" },
     logLevel: "warning",
   };
-  await build({ ...options, format: "esm", outfile: "dist/index.js" });
-  await build({ ...options, format: "cjs", outfile: "dist/index.cjs" });
+  for (const { outfile, source } of LEAVES) {
+    await build({
+      ...options,
+      entryPoints: ["src/index.ts"],
+      plugins: [sourceOf(source)],
+      format: outfile.endsWith(".cjs") ? "cjs" : "esm",
+      outfile,
+    });
+  }
+  copyFileSync(wasm, path.join(root, "dist/kernels.wasm"));
   await buildCommand(options);
+  declare();
+}
+
+/** The declarations of what the entry reaches, once for ES modules and once for CommonJS. */
+function declare() {
+  const folder = path.join(root, "dist/types");
+  rmSync(folder, { recursive: true, force: true });
   run(bin("typescript", "bin/tsc"), "-p", "tsconfig.build.json");
+  const reached = new Set([path.join(folder, "index.d.ts")]);
+  for (const file of reached) {
+    const text = readFileSync(file, "utf8");
+    for (const [, found] of text.matchAll(/from "(\.[^"]+)\.js"/g)) {
+      reached.add(path.join(path.dirname(file), `${found}.d.ts`));
+    }
+    writeFileSync(file.replace(/\.ts$/, ".cts"), text.replace(/(from "\.[^"]+)\.js"/g, '$1.cjs"'));
+  }
+  for (const name of readdirSync(folder, { recursive: true })) {
+    const file = path.join(folder, name);
+    if (name.endsWith(".d.ts") && !reached.has(file)) rmSync(file);
+  }
+  writeFileSync(
+    path.join(root, "dist/kernels.d.wasm.ts"),
+    "declare const module: WebAssembly.Module;\nexport default module;\n",
+  );
 }
 
 /** The `evenkeel` command, with the libraries that it uses: the package has no dependencies. */
@@ -117,7 +198,7 @@ async function buildCommand(options) {
     banner: {
       js: '#!/usr/bin/env node\nimport { createRequire } from "node:module";const require = createRequire(import.meta.url);',
     },
-    define: { "process.env.EVENKEEL_VERSION": JSON.stringify(version) },
+    define: { ...options.define, "process.env.EVENKEEL_VERSION": JSON.stringify(version) },
     outfile,
   });
   chmodSync(path.join(root, outfile), 0o755);

@@ -1,6 +1,7 @@
 /** The public surface of evenkeel: one line for each module, naming what it exports. */
 export type { ChannelGradients, ChannelNormConfig } from "./core/channelwise.js";
 export type { Layout } from "./core/geometry.js";
+export { init, initSync, type KernelSource } from "./core/instance.js";
 export type { LoadableState, Mode, Parameter, StateDict } from "./core/layer.js";
 export { type DType, memoryInfo, type TypedArray } from "./core/memory.js";
 export type { RunningConfig, RunningStatistics } from "./core/running.js";

@@ -1,10 +1,6 @@
-/**
- * The one linear memory: the kernels' instance, a free list for tensors, and an arena for what a call needs on the way.
- *
- * Importing does nothing; the first call compiles and instantiates, synchronously.
- */
-import { instantiateSync } from "@assemblyscript/loader";
-import { type Kernels, kernelBytes } from "./kernels.generated.js";
+/** The one linear memory: a free list for tensors, and an arena for what a call needs on the way. */
+import { kernelInstance } from "./instance.js";
+import type { Kernels } from "./kernels.generated.js";
 
 export type DType = "float32" | "float64";
 export type TypedArray = Float32Array | Float64Array;
@@ -42,13 +38,6 @@ const overflow: number[] = [];
 const free: Array<{ start: number; size: number }> = [];
 const live = new Map<number, number>();
 
-/** The bytes of a text of which each character is one. */
-function bytesOf(text: string): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-  return bytes;
-}
-
 function withoutSuffix(all: Kernels, suffix: string): TypedKernels {
   const table: Record<string, unknown> = {};
   for (const [name, kernel] of Object.entries(all)) {
@@ -58,8 +47,7 @@ function withoutSuffix(all: Kernels, suffix: string): TypedKernels {
 }
 
 function start(): Kernels {
-  const module = new WebAssembly.Module(bytesOf(kernelBytes));
-  const all = instantiateSync(module).exports as unknown as Kernels;
+  const all = kernelInstance();
   kernels32 = withoutSuffix(all, "_f32");
   kernels64 = withoutSuffix(all, "_f64");
   memory = all.memory;
