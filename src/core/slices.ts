@@ -7,9 +7,11 @@
  *
  * Coefficients are f64, one a slice.
  */
+
 import { applyAffine, applyGradient, cellGradSums, cellMoments } from "./cells.js";
 import type { Geometry } from "./geometry.js";
 import { mergeCells } from "./moments.js";
+import { square } from "./special.js";
 import type { Operand, Target } from "./tensor.js";
 
 export interface Slices {
@@ -89,9 +91,12 @@ const CONSTANT = 2 ** -49;
 export function sliceLengths(x: Operand, slices: Slices, centered = false): SliceLengths {
   const { count, mean, m2 } = mergeCells(cellMoments(x, slices.geometry), slices.count, slices.sliceOf);
   if (!centered) {
-    return { mean: new Float64Array(slices.count), length: m2.map((v, i) => Math.sqrt(v + count[i] * mean[i] ** 2)) };
+    return {
+      mean: new Float64Array(slices.count),
+      length: m2.map((v, i) => Math.sqrt(v + count[i] * square(mean[i]))),
+    };
   }
-  const isConstant = (i: number) => m2[i] <= count[i] * (CONSTANT * mean[i]) ** 2;
+  const isConstant = (i: number) => m2[i] <= count[i] * square(CONSTANT * mean[i]);
   return { mean, length: m2.map((v, i) => (isConstant(i) ? 0 : Math.sqrt(v))) };
 }
 

@@ -1,6 +1,7 @@
 /**
- * The error function and its relatives in double precision, the same bits on every engine: e^x comes from the kernels,
- * the rest is arithmetic.
+ * Functions in double precision that have the same bits on every engine: e^x comes from the kernels, the rest is
+ * arithmetic. Nothing on the way to a result may use what engines only approximate: Math.exp, log, pow, sin, and ** (but
+ * of 2, whose powers are exact).
  *
  * |x| < 1: Kummer's series erf x = 2x/√π·e^(−x²)·Σ (2x²)ⁿ/(2n + 1)!!, whose terms are all positive; above, the
  * continued fraction erfcx x = e^(x²)·erfc x = 1/√π/(x + ½/(x + 1/(x + 3/2/(x + ...)))). Relative error below 2e-15, of
@@ -10,6 +11,7 @@
  */
 import { kernels } from "./memory.js";
 
+const LN_2 = 0.6931471805599453;
 const ROOT_PI = 1.7724538509055159;
 /** Terms of the continued fraction: enough at x = 1, where it converges slowest. */
 const FRACTION_TERMS = 200;
@@ -17,6 +19,25 @@ const FRACTION_TERMS = 200;
 /** e^x. */
 export function exp(x: number): number {
   return kernels().exp(x);
+}
+
+export function square(x: number): number {
+  return x * x;
+}
+
+/**
+ * The natural logarithm of a positive finite number, relative error below 5e-16: x = m·2^e with m in [√½, √2), and
+ * log m = 2·Σ sⁿ/n over odd n with s = (m − 1)/(m + 1), |s| < 0.172.
+ */
+export function log(x: number): number {
+  let m = x;
+  let e = 0;
+  for (; m < Math.SQRT1_2; e--) m *= 2;
+  for (; m >= Math.SQRT2; e++) m /= 2;
+  const s = (m - 1) / (m + 1);
+  let sum = 0;
+  for (let n = 23; n >= 3; n -= 2) sum = (sum + 1 / n) * s * s;
+  return e * LN_2 + 2 * (s + s * sum);
 }
 
 /** e^(−x²), x split so that the first square is exact. */

@@ -2,6 +2,7 @@ import { checkNumber, fail, show } from "../core/errors.js";
 import { Layer } from "../core/layer.js";
 import { heap8, kernelsOf, scratch, withScratch } from "../core/memory.js";
 import { KEEP_CUT, keepBytes, readSeed, type Seed, writeKeep } from "../core/random.js";
+import { square } from "../core/special.js";
 import { stream } from "../core/stream.js";
 import { checkSame, type Operand, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
 import { SELU_ALPHA, SELU_LAMBDA } from "./selu.js";
@@ -93,7 +94,7 @@ function forwardAs(
   y.checkOverlap(method, "x", operand);
   const low = -lambda * alpha;
   const kept = 1 - choice.rate;
-  const scale = Math.sqrt(variance / (kept * (choice.rate * (low - mean) ** 2 + variance)));
+  const scale = Math.sqrt(variance / (kept * (choice.rate * square(low - mean) + variance)));
   const shift = mean - scale * (kept * mean + choice.rate * low);
   choose(y, operand, choice, scale, shift, scale * low + shift);
   return { y: y.result, saved: { like: { shape: operand.shape, dtype: operand.dtype }, choice, scale } };

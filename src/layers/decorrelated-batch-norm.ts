@@ -14,6 +14,7 @@ import { checkCount, checkOneOf, fail } from "../core/errors.js";
 import { keepInput, MEAN_ALIASES, type Saved, type StateEntry } from "../core/layer.js";
 import type { TypedArray } from "../core/memory.js";
 import { checkMomentum, checkSeveral, step } from "../core/running.js";
+import { square } from "../core/special.js";
 import { arrayClass, readValues, type Tensor, type TensorLike, type VectorLike } from "../core/tensor.js";
 import { eigh } from "../linalg/eigh.js";
 import { matmul } from "../linalg/matmul.js";
@@ -72,7 +73,7 @@ function eigenRoot(sigma: Float64Array, eps: number): Root {
       const inner = product(product(v, dw, true), v);
       const mixed = inner.map((value, at) => {
         const [i, j] = [Math.floor(at / n), at % n];
-        return (-value * (r[i] * r[j]) ** 2) / (r[i] + r[j]);
+        return (-value * square(r[i] * r[j])) / (r[i] + r[j]);
       });
       return product(product(v, mixed), v, false, true);
     },

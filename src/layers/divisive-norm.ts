@@ -4,6 +4,7 @@ import { type Geometry, geometryOf, type Layout, pooled } from "../core/geometry
 import { keepInput, Layer, Parameter, type Saved, savedInput } from "../core/layer.js";
 import { copyF64, type DType, kernels, scratch, withScratch } from "../core/memory.js";
 import { applyPowerGradient, cellPowers } from "../core/powers.js";
+import { square } from "../core/special.js";
 import { stageValues } from "../core/stream.js";
 import { checkSame, type Operand, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
 
@@ -135,7 +136,7 @@ function forwardAs(method: string, x: TensorLike, options: DivisiveNormOptions):
   const { mean: cellMean, m2 } = cellMoments(operand, geometry);
   const mean = average(cellMean.map((value) => value * s));
   // Σ(x − m)² of a cell = M2 + s·(its mean − m)²: no difference of squares.
-  const squares = m2.map((value, i) => value + s * (cellMean[i] - mean[i]) ** 2);
+  const squares = m2.map((value, i) => value + s * square(cellMean[i] - mean[i]));
   const rstd = average(squares).map((value) => 1 / Math.sqrt(sigma * sigma + value));
   const largest = squares.reduce((a, b) => Math.max(a, b), 0);
   const absolute = factor > 0 ? cellPowers(operand, geometry, mean, 1, largest) : null;
@@ -173,7 +174,7 @@ function backwardAs(
 
   // v = x − m, y = v/S. dv = dy/S − v·P with P = Bᵀ(Σdy·v/S³), then dx = dv − Aᵀ(Σdv).
   const sums = cellGradSums(gradient, x, geometry, mean);
-  const cubes = sums.dyx.map((sum, i) => sum * rstd[i] ** 3);
+  const cubes = sums.dyx.map((sum, i) => sum * rstd[i] * square(rstd[i]));
   const p = spread(cubes);
   const back = spread(sums.dy.map((sum, i) => sum * rstd[i] - p[i] * s * (cellMean[i] - mean[i])));
   const ones = new Float64Array(rstd.length).fill(1);

@@ -1,5 +1,5 @@
 import { fail, show } from "../core/errors.js";
-import { exp } from "../core/special.js";
+import { exp, square } from "../core/special.js";
 
 export interface GaussianMoments {
   /** E[f(z)]. */
@@ -72,6 +72,6 @@ export function gaussianMoments(fn: (z: number) => number, options: GaussianMome
     }
   }
   const mean = values.reduce((sum, [value, share]) => sum + value * share, 0) / total;
-  const variance = values.reduce((sum, [value, share]) => sum + (value - mean) ** 2 * share, 0) / total;
+  const variance = values.reduce((sum, [value, share]) => sum + square(value - mean) * share, 0) / total;
   return { mean, variance, deviation: Math.sqrt(variance) };
 }

@@ -1,6 +1,7 @@
 import type { ChannelGradients } from "../core/channelwise.js";
 import type { Root } from "../core/decorrelate.js";
 import { checkCount } from "../core/errors.js";
+import { square } from "../core/special.js";
 import type { Tensor, TensorLike } from "../core/tensor.js";
 import {
   type DecorrelatedBatchNormConfig,
@@ -60,7 +61,7 @@ function newtonRoot(covariance: Float64Array, eps: number, iterations: number): 
         for (let i = 0; i < ds.length; i++) ds[i] -= 0.5 * last[i];
         dp = dp.map((value, i) => 1.5 * value - 0.5 * (first[i] + second[i] + third[i]));
       }
-      const dtrace = -inner(ds, sigma) / trace ** 2 - (0.5 * inner(dw, last)) / trace ** 1.5;
+      const dtrace = -inner(ds, sigma) / square(trace) - (0.5 * inner(dw, last)) / (trace * Math.sqrt(trace));
       return ds.map((value, i) => value / trace + dtrace * diagonal(i));
     },
   };

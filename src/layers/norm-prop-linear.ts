@@ -3,6 +3,7 @@ import { checkCount, fail } from "../core/errors.js";
 import { type Geometry, geometryOf, pooled } from "../core/geometry.js";
 import { Layer, Parameter, type Saved, type StateEntry, savedInput } from "../core/layer.js";
 import { type DType, elementBytes, heapOf, kernelsOf, withScratch } from "../core/memory.js";
+import { square } from "../core/special.js";
 import { stageValues, stream } from "../core/stream.js";
 import {
   arrayClass,
@@ -97,7 +98,7 @@ export function normPropActivation(
 ): NormPropActivation {
   const { mean, deviation } = gaussianMoments(fn, options);
   if (deviation === 0) fail("normPropActivation", "fn must not be constant; its result has no deviation to divide by");
-  const slope = gaussianMoments((z) => derivative(z) ** 2, options).mean;
+  const slope = gaussianMoments((z) => square(derivative(z)), options).mean;
   return {
     forward: ({ data, shape }) => ({ data: data.map((value) => fn(value)), shape }),
     backward: (dy, z) => ({ data: dy.data.map((value, i) => value * derivative(z.data[i])), shape: dy.shape }),

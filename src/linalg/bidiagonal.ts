@@ -4,8 +4,10 @@
  * Source: G. Golub, C. Reinsch, "Singular value decomposition and least squares solutions", 1970; J. Demmel, W. Kahan,
  * "Accurate singular values of bidiagonal matrices", 1990 (steps without shift, the direction of the steps).
  */
+
 import { fail } from "../core/errors.js";
 import { heap64, kernels, scratch, withScratch } from "../core/memory.js";
+import { square } from "../core/special.js";
 
 /** Rows of rotations, and where they begin. */
 export interface Rows {
@@ -56,7 +58,7 @@ function smallerValue(f: number, g: number, h: number): number {
   if (across < most) {
     const sum = 1 + least / most;
     const difference = (most - least) / most;
-    const part = (across / most) ** 2;
+    const part = square(across / most);
     return least * (2 / (Math.sqrt(sum * sum + part) + Math.sqrt(difference * difference + part)));
   }
   const part = most / across;
@@ -88,7 +90,7 @@ function chase(
   const end = start + count * step;
   const top = Math.abs(d[start]);
   const shift = smallerValue(d[end - step], e[above + (count - 1) * step], d[end]);
-  if (top > 0 && (shift / top) ** 2 >= ULP) {
+  if (top > 0 && square(shift / top) >= ULP) {
     let f = (top - shift) * (Math.sign(d[start]) + shift / d[start]);
     let g = e[above];
     for (let k = 0; k < count; k++) {

@@ -5,8 +5,10 @@
  * Source: J. Cuppen, "A divide and conquer method for the symmetric tridiagonal eigenproblem", 1981; J. Dongarra,
  * D. Sorensen, "A fully parallel algorithm for the symmetric eigenvalue problem", 1987 (deflation).
  */
+
 import { fail } from "../core/errors.js";
 import { heap8, heap64, kernels, scratch, withScratch } from "../core/memory.js";
+import { square } from "../core/special.js";
 
 /** Sizes up to this are solved by QL steps. */
 const SMALL = 32;
@@ -143,7 +145,7 @@ function deflate(
       continue;
     }
     if (last !== undefined) {
-      const length = Math.sqrt(found.weight ** 2 + last.weight ** 2);
+      const length = Math.sqrt(square(found.weight) + square(last.weight));
       const c = found.weight / length;
       const s = last.weight / length;
       if (Math.abs((found.value - last.value) * c * s) <= tolerance) {

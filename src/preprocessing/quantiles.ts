@@ -2,7 +2,9 @@
  * Quantiles, with linear interpolation between neighbours (numpy's default): exact ones of an array, and those of a
  * stream in bounded memory.
  */
+
 import quickselect from "quickselect";
+import { log } from "../core/special.js";
 
 /** Where a quantile lies among n sorted values: between place `at` and the next, `share` of the way. */
 function placeOf(fraction: number, n: number): { at: number; share: number } {
@@ -168,7 +170,7 @@ export function normalQuantile(p: number): number {
       )
     );
   }
-  const t = Math.sqrt(-Math.log(Math.min(p, 1 - p)));
+  const t = Math.sqrt(-log(Math.min(p, 1 - p)));
   const size =
     t <= 5
       ? polynomial(

@@ -1,6 +1,7 @@
 import type { Affine } from "../core/cells.js";
 import { checkNumber } from "../core/errors.js";
 import type { Moments } from "../core/moments.js";
+import { square } from "../core/special.js";
 import { MomentsScaler, type MomentsState, meanOf, momentsFromJSON, momentsFromSklearn } from "./moments-scaler.js";
 import { SavedReader, type SklearnAttribute } from "./scaler.js";
 
@@ -117,7 +118,7 @@ export class StandardScaler extends MomentsScaler {
     const biased = varianceOf(moments, 0);
     const unit = Number.EPSILON;
     return varianceOf(moments, this.ddof).map((variance, j) => {
-      const isConstant = biased[j] <= count[j] * unit * biased[j] + (count[j] * mean[j] * unit) ** 2;
+      const isConstant = biased[j] <= count[j] * unit * biased[j] + square(count[j] * mean[j] * unit);
       return isConstant ? 1 : Math.sqrt(variance);
     });
   }

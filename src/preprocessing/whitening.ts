@@ -1,5 +1,6 @@
 import { checkCount, checkNumber, checkOneOf, fail } from "../core/errors.js";
 import { heap64, kernels, scratch, scratchF64, withScratch } from "../core/memory.js";
+import { square } from "../core/special.js";
 import type { Operand, Tensor } from "../core/tensor.js";
 import { strideOf } from "../linalg/eigh.js";
 import { type ComomentState, ComomentTransform, comomentsFromJSON, type Matrices } from "./comoments.js";
@@ -272,7 +273,7 @@ function deviationsOf({ rows, mean, comoments }: ComomentState, divisor: number)
   return mean.map((center, j) => {
     const sum = comoments[(j * (j + 3)) / 2];
     const biased = sum / rows;
-    const isConstant = biased <= rows * unit * biased + (rows * center * unit) ** 2;
+    const isConstant = biased <= rows * unit * biased + square(rows * center * unit);
     return isConstant ? 0 : Math.sqrt(sum / divisor);
   });
 }

@@ -1,5 +1,6 @@
 import { applyAffine } from "../core/cells.js";
 import { checkCount, checkNumber, fail, show } from "../core/errors.js";
+import { square } from "../core/special.js";
 import { readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
 
 /** A phase of a step decay: its first step and the learning rate from there on. */
@@ -53,11 +54,11 @@ function readConfig(method: string, config: ExponentialLearningRateConfig): Argu
 function growthOf(method: string, lr: number, weightDecay: number, momentum: number): number {
   const decay = weightDecay * lr;
   const root = Math.sqrt(momentum);
-  const discriminant = ((1 - root) ** 2 - decay) * ((1 + root) ** 2 - decay);
-  if (decay > (1 - root) ** 2) {
+  const discriminant = (square(1 - root) - decay) * (square(1 + root) - decay);
+  if (decay > square(1 - root)) {
     fail(
       method,
-      `weightDecay·lr (${decay}) must be at most (1 - √momentum)² (${(1 - root) ** 2}); above, weights swing about 0 ` +
+      `weightDecay·lr (${decay}) must be at most (1 - √momentum)² (${square(1 - root)}); above, weights swing about 0 ` +
         "and no exponential rate does the same; lower one of them",
     );
   }

@@ -13,6 +13,7 @@ import {
   withScratch,
 } from "../core/memory.js";
 import { normalValues, readSeed } from "../core/random.js";
+import { square } from "../core/special.js";
 import { stageValues, stageWhole, stream } from "../core/stream.js";
 import {
   arrayClass,
@@ -109,7 +110,7 @@ function direction(x: Float64Array, eps: number, dtype: Operand["dtype"]): Typed
   for (const value of x) largest = Math.max(largest, Math.abs(value));
   const unit = largest > 0 && largest < Infinity ? largest : 1;
   let sum = 0;
-  for (const value of x) sum += (value / unit) ** 2;
+  for (const value of x) sum += square(value / unit);
   const length = Math.max(Math.sqrt(sum) * unit, eps);
   return new (arrayClass(dtype))(x.map((value) => value / length));
 }

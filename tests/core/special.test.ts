@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { erf, erfc, erfcx, exp } from "../../src/core/special.js";
+import { erf, erfc, erfcx, exp, log } from "../../src/core/special.js";
 
 /** x, erf x, erfc x and erfcx x, worked out with 90 digits. */
 const known = [
@@ -34,4 +34,22 @@ describe("the error function and its relatives", () => {
     expect([erf(Number.NaN), erfc(Number.NaN), erfcx(Number.NaN)]).toEqual([Number.NaN, Number.NaN, Number.NaN]);
     expect(Math.abs(exp(1) / Math.E - 1)).toBeLessThan(5e-16);
   });
+});
+
+/** x and log x, worked out with 60 digits. */
+const logarithms = [
+  [5e-324, -744.4400719213812],
+  [1e-9, -20.72326583694641],
+  [0.2, -1.6094379124341003],
+  [0.7071067811865475, -0.34657359027997275],
+  [0.999, -0.0010005003335835344],
+  [1, 0],
+  [1.001, 0.0009995003330834232],
+  [1.5, 0.4054651081081644],
+  [3, 1.0986122886681098],
+  [1e300, 690.7755278982137],
+];
+
+it.each(logarithms)("the logarithm of %f", (x, want) => {
+  expect(Math.abs(log(x) - want)).toBeLessThanOrEqual(5e-16 * Math.abs(want));
 });
