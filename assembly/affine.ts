@@ -1,9 +1,9 @@
 /**
- * y = (x − center)·scale + shift, with coefficients for each row or each column, and standardized rows with a weight and
- * bias for each element.
+ * y = (x − center)·scale + shift, with coefficients for each row, and standardized rows with a weight and bias for each
+ * element.
  *
- * Shapes: x, y [rows, n]. Row coefficients have `period` entries, row r takes entry (first + r) mod period; column
- *   coefficients have one a column. y may be x.
+ * Shapes: x, y [rows, n]. Row coefficients have `period` entries, row r takes entry (first + r) mod period. y may
+ *   be x.
  * Error: three roundings. `center` is the mean rounded to T; its remainder belongs in `shift`, so that x − center is
  *   nearly exact however large the mean is against the deviation. NaN stays in its element.
  */
@@ -39,16 +39,6 @@ class AffineWeightBias {
   }
 }
 
-/** (x − u[i])·w[i] + b[i] */
-@final
-@unmanaged
-class AffineColumns {
-  @inline
-  at<T>(x: usize, u: usize, w: usize, b: usize, k0: v128, k1: v128, k2: v128, k3: v128, k4: v128): v128 {
-    return v.mulAdd<T>(v.sub<T>(v.load(x), v.load(u)), v.load(w), v.load(b));
-  }
-}
-
 export function rowAffine<T>(
   y: usize,
   x: usize,
@@ -71,24 +61,6 @@ export function rowAffine<T>(
     x += bytes;
     y += bytes;
     if (++i == period) i = 0;
-  }
-}
-
-export function colAffine<T>(
-  y: usize,
-  x: usize,
-  center: usize,
-  scale: usize,
-  shift: usize,
-  rows: i32,
-  cols: i32,
-): void {
-  const bytes = <usize>cols * sizeof<T>();
-  const none = v.zero();
-  for (let r = 0; r < rows; r++) {
-    map<T, AffineColumns>(y, x, center, scale, shift, cols, none, none, none, none, none);
-    x += bytes;
-    y += bytes;
   }
 }
 

@@ -6,6 +6,7 @@
  * named `run...` are parts of kernels, for one contiguous run, and are left out. What has but one form is listed here.
  */
 
+export { colBlockRows, colScratchBytes } from "./col-moments";
 export {
   addGram_f64,
   choleskyUpper_f64,
@@ -30,11 +31,7 @@ export {
 } from "./images";
 export * from "./kernels.generated";
 export { matmulScratchBytes } from "./matmul";
-export {
-  colBlockRows,
-  colScratchBytes,
-  mergeMoments,
-} from "./moments";
+export { mergeMoments } from "./moments";
 export {
   exp,
   pow,

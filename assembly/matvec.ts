@@ -10,9 +10,10 @@
  *   of Σ|term|. Inputs may be split at multiples of a block. Sums beyond the range of T, and NaN, stay in their row or
  *   column.
  */
-import { runAddWide } from "./gradient";
+import { runAddWide } from "./col-gradient";
+import { COL_BLOCK_ROWS, COL_TILE } from "./col-moments";
 import { map, reduce } from "./loops";
-import { COL_BLOCK_ROWS, COL_TILE, rowBlock } from "./moments";
+import { rowBlock } from "./moments";
 import { v } from "./vec";
 
 @final

@@ -10,8 +10,9 @@
  *   column stays there; with f32 lanes the sums of a block must not overflow, about 1e38.
  * Source: Q. Liao, K. Kawaguchi, T. Poggio, "Streaming Normalization", 2016, arXiv:1610.06160, for the statistics.
  */
-import { runAddWide } from "./gradient";
-import { COL_BLOCK_ROWS, COL_TILE, rowBlock } from "./moments";
+import { runAddWide } from "./col-gradient";
+import { COL_BLOCK_ROWS, COL_TILE } from "./col-moments";
+import { rowBlock } from "./moments";
 import { fn } from "./pointwise";
 import { v } from "./vec";
 
