@@ -2,6 +2,7 @@
  * Prepares a case: our call, the limits and the peers, whose results are compared with ours before anything is timed.
  */
 import { tensor } from "../dist/index.js";
+import { elements } from "./data.mjs";
 import { secondsSince } from "./measure.mjs";
 import { contestantsOf } from "./peers/index.mjs";
 import { limitsOf } from "./peers/limits.mjs";
@@ -17,24 +18,32 @@ function heapCopies(results) {
 
 /** Our call, on inputs that are where the case wants them. */
 function ownContestant(benchCase, inputs) {
+  const { outShape: shape, reuses } = benchCase;
   if (benchCase.where === "heap") {
+    const out = reuses ? { data: new Float32Array(elements(shape)), shape } : undefined;
     const call = benchCase.ours(inputs);
-    const run = () => call(undefined);
+    const run = () => call(out);
     return { run, result: () => heapCopies(run()), close: () => {} };
   }
   const entries = Object.entries(inputs);
-  const placed = Object.fromEntries(entries.map(([key, { data, shape }]) => [key, tensor(shape, { data })]));
-  const out = tensor(benchCase.shape);
+  const place = (given) => (given.data instanceof Float32Array ? tensor(given.shape, { data: given.data }) : given);
+  const placed = Object.fromEntries(entries.map(([key, given]) => [key, place(given)]));
+  const out = tensor(shape);
   const call = benchCase.ours(placed);
   const run = () => call(out);
   const close = () => {
-    for (const made of [out, ...Object.values(placed)]) made.dispose();
+    for (const made of [out, ...Object.values(placed)]) made.dispose?.();
   };
   return { run, result: () => heapCopies(run()), close };
 }
 
-/** Why results are not ours, or undefined. They must share at least one name: not every peer gives every result. */
-function difference(ours, theirs) {
+/**
+ * Why results are not ours, or undefined. They must share at least one name: not every peer gives every result. Where
+ * results are drawn at random, `check` says what of them can be compared.
+ */
+function difference(ourResults, theirResults, benchCase) {
+  const { check = (results) => results } = benchCase;
+  const [ours, theirs] = [ourResults, theirResults].map((results) => check(results, benchCase));
   const shared = Object.keys(theirs).filter((key) => key in ours);
   if (shared.length === 0) return "gives none of our results";
   for (const key of shared) {
@@ -70,7 +79,7 @@ export async function prepareCase(benchCase, peers) {
       const start = performance.now();
       const results = await contestant.result();
       contestant.firstCall = secondsSince(start);
-      problem = difference(expected, results);
+      problem = difference(expected, results, benchCase);
     } catch (error) {
       problem = error.message;
     }

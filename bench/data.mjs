@@ -13,13 +13,29 @@ function generator(seed) {
 
 export const elements = (shape) => shape.reduce((product, size) => product * size, 1);
 
+/** Values drawn before they repeat: a period that no block and no cache comes near to. */
+const PERIOD = 1 << 20;
+
+/** An array filled with its first `period` elements over and over. */
+function repeat(data, period) {
+  for (let filled = period; filled < data.length; filled *= 2) data.copyWithin(filled, 0, filled);
+  return data;
+}
+
 /** An f32 tensor on the heap with uniform values around `mean`, of deviation `deviation`. */
 export function random(shape, { mean = 0, deviation = 1, seed = 1 } = {}) {
   const next = generator(seed);
   const width = deviation * Math.sqrt(12);
   const data = new Float32Array(elements(shape));
-  for (let i = 0; i < data.length; i++) data[i] = mean + width * (next() - 0.5);
-  return { data, shape };
+  const period = Math.min(data.length, PERIOD);
+  for (let i = 0; i < period; i++) data[i] = mean + width * (next() - 0.5);
+  return { data: repeat(data, period), shape };
+}
+
+/** Bytes, as those of pixels. */
+export function bytes(length, seed = 1) {
+  const next = generator(seed);
+  return Uint8ClampedArray.from({ length }, () => 256 * next());
 }
 
 /** Data, the gradient that comes back, and parameters of `channels` elements, as every normalizer takes them. */

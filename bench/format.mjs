@@ -93,10 +93,7 @@ export function overview(results) {
 
 const rounded = (value) => (value === undefined ? null : Number(value.toPrecision(4)));
 
-/**
- * One object a case. Times are medians in µs; the ratios to the peers are paired, and so not quite the times'
- * quotients.
- */
+/** One object a case; times are medians in µs. */
 export function toJson({ benchCase, ours, pairs }) {
   const { name, shape, dtype, where, bytes, flops } = benchCase;
   const peers = pairs.filter(({ name }) => !isReference(name) && !isLimit(name));
@@ -109,8 +106,72 @@ export function toJson({ benchCase, ours, pairs }) {
     ours_us: rounded(ours * 1e6),
     copy_us: microseconds(pairs.find((pair) => pair.name === COPY)),
     peers: Object.fromEntries(peers.map((pair) => [pair.name, microseconds(pair)])),
-    ratios: Object.fromEntries(peers.map((pair) => [pair.name, rounded(pair.ratio.median)])),
     gbps: rounded(bytes / ours / 1e9),
     gflops: flops ? rounded(flops / ours / 1e9) : null,
   };
+}
+
+/** The least that a row-wise or channel-wise method should be ahead of the plain loop, from this many elements on. */
+const AHEAD = 4;
+const FROM = 256;
+/** From here on, the cost of an element should not grow but where memory's own does, by more than noise. */
+const LINEAR_FROM = 4096;
+const NOISE = 1.25;
+
+const LOOP = "plain loop";
+const count = (n) => (n >= 2 ** 20 ? `${n / 2 ** 20}M` : n >= 1024 ? `${n / 1024}K` : `${n}`);
+const pairOf = ({ pairs }, name) => pairs.find((pair) => pair.name === name);
+
+/** One line of a curve: how many times faster than the plain loop ours is at each size. */
+function loopCells({ points }, sizes) {
+  return sizes.map((n) => {
+    const point = points.find(({ elements }) => elements === n);
+    const pair = point && pairOf(point, LOOP);
+    return pair ? digits(pair.ratio.median) : "-";
+  });
+}
+
+/** The steps from one size to the next at which the cost of an element grows, and more than that of memory.copy. */
+function steepSteps({ points }) {
+  const steps = [];
+  for (let i = 1; i < points.length; i++) {
+    const [from, to] = [points[i - 1], points[i]];
+    if (from.elements < LINEAR_FROM) continue;
+    const grown = to.elements / from.elements;
+    const ours = to.ours / from.ours / grown;
+    const memory = (pairOf(to, COPY)?.peer ?? 0) / (pairOf(from, COPY)?.peer ?? 1) / grown;
+    if (ours > NOISE * Math.max(1, memory)) {
+      steps.push(`${count(from.elements)} to ${count(to.elements)} ${times(ours)} (memory ${times(memory)})`);
+    }
+  }
+  return steps;
+}
+
+/** What the sweeps come to: ratios to the plain loop by size, and what falls short. */
+export function sweepTables(curves) {
+  const sizes = [...new Set(curves.flatMap(({ points }) => points.map(({ elements }) => elements)))].sort(
+    (a, b) => a - b,
+  );
+  const head = ["times faster than the plain loop, by elements", ...sizes.map(count)];
+  const rows = curves.map((curve) => [`${curve.name}, ${curve.where}`, ...loopCells(curve, sizes)]);
+  const short = (least, above) =>
+    curves.flatMap(({ name, where, points }) => {
+      const found = points.filter((point) => {
+        const ratio = pairOf(point, LOOP)?.ratio.median;
+        return point.elements >= FROM && ratio < least && ratio >= above;
+      });
+      const at = found.map((point) => `${count(point.elements)} ${times(pairOf(point, LOOP).ratio.median)}`);
+      return at.length > 0 ? [`  ${name}, ${where}: ${at.join(", ")}`] : [];
+    });
+  const steep = curves.flatMap((curve) => {
+    const steps = steepSteps(curve);
+    return steps.length > 0 ? [`  ${curve.name}, ${curve.where}: ${steps.join(", ")}`] : [];
+  });
+  const list = (title, lines) => [``, `${title}${lines.length > 0 ? "" : " none"}`, ...lines];
+  return [
+    ...tabulate([head, ...rows]),
+    ...list(`Slower than the plain loop, from ${FROM} elements up:`, short(1, 0)),
+    ...list(`Less than ${AHEAD} times as fast, from ${FROM} elements up:`, short(AHEAD, 1)),
+    ...list(`An element costs more at the next size, and more than memory.copy does:`, steep),
+  ].join("\n");
 }

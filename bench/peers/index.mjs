@@ -21,6 +21,9 @@ async function openModule(file) {
   };
 }
 
+/** The plain loops alone, which are always there. */
+export const openLoops = async () => ({ peers: [await openModule("plain")], close: () => {} });
+
 /** Opens what is installed; says in one line each what is not. */
 export async function openPeers(say) {
   const installed = existsSync(new URL("../node_modules", import.meta.url));

@@ -54,7 +54,7 @@ export async function openPython() {
       const entries = Object.entries(inputs).map(([key, { data, shape }]) => {
         const file = path.join(directory, key);
         writeFileSync(file, data);
-        return [key, { file, shape }];
+        return [key, { file, shape, dtype: data instanceof Float32Array ? "float32" : "uint8" }];
       });
       Object.assign(written, { inputs, files: Object.fromEntries(entries) });
     }

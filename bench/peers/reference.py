@@ -226,7 +226,8 @@ def prepare(request, operations):
     if request["operation"] not in table:
         return None, {"lacks": True}
     inputs = {
-        key: np.fromfile(value["file"], np.float32).reshape(value["shape"]) for key, value in request["inputs"].items()
+        key: np.fromfile(value["file"], value["dtype"]).reshape(value["shape"])
+        for key, value in request["inputs"].items()
     }
     call, result = table[request["operation"]]({**request, "inputs": inputs})
     files = {}
