@@ -12,7 +12,7 @@ import { v } from "./vec";
 
 @final
 @unmanaged
-class Affine {
+export class Affine {
   @inline
   at<T>(x: usize, u: usize, w: usize, b: usize, center: v128, scale: v128, shift: v128, k3: v128, k4: v128): v128 {
     return v.mulAdd<T>(v.sub<T>(v.load(x), center), scale, shift);

@@ -47,7 +47,7 @@ class WeightedGradient {
 /** r·(w·dy + (p·(x − center) + c)), w the same for the whole run. */
 @final
 @unmanaged
-class GradientAffine {
+export class GradientAffine {
   @inline
   at<T>(x: usize, dy: usize, w: usize, b: usize, center: v128, r: v128, weight: v128, p: v128, c: v128): v128 {
     const d = v.sub<T>(v.load(x), center);

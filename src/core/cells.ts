@@ -116,9 +116,9 @@ export function cellMoments(x: Operand, geometry: Geometry, mask?: Mask): Moment
   return moments;
 }
 
-/** The center that x is taken about, in the element type, and the shift with the f64 remainder of the mean in it. */
+/** The center that x is taken about, in the element type; the f64 remainder of the mean goes into the shift. */
 function centerOf(mean: Float64Array, dtype: Operand["dtype"]): Float64Array | Float32Array {
-  return dtype === "float64" ? mean : Float32Array.from(mean);
+  return dtype === "float64" ? mean : new Float32Array(mean);
 }
 
 /** y = (x − mean)·scale + shift; 0 at masked positions. */
@@ -128,22 +128,26 @@ export function applyAffine(y: Target, x: Operand, geometry: Geometry, affine: A
   const width = elementBytes(x.dtype);
   const period = affine.mean.length;
   withScratch(() => {
+    const maskAt = stageMask(mask);
+    if (order === "rows") {
+      const mean = stageValues(affine.mean, "float64");
+      const scale = stageValues(affine.scale, "float64");
+      const shift = stageValues(affine.shift, "float64");
+      streamCells(geometry, [x], [y], false, ([from, to], chunk, cell) => {
+        k.planeAffine(to, from, mean, scale, shift, chunk.rows, chunk.n, cell, period);
+        if (maskAt) clearRows(k, to, maskAt, chunk, c, s, width);
+      });
+      return;
+    }
     const center = centerOf(affine.mean, x.dtype);
     const shifts = affine.shift.map((shift, i) => shift + (center[i] - affine.mean[i]) * affine.scale[i]);
     const centers = stageValues(center, x.dtype);
     const scale = stageValues(affine.scale, x.dtype);
     const shift = stageValues(shifts, x.dtype);
-    const maskAt = stageMask(mask);
-    streamCells(geometry, [x], [y], false, ([from, to], chunk, cell) => {
-      const { row, rows, n } = chunk;
-      if (order === "rows") {
-        k.rowAffine(to, from, centers, scale, shift, rows, n, cell, period);
-        if (maskAt) clearRows(k, to, maskAt, chunk, c, s, width);
-      } else {
-        const at = (cell % period) * width;
-        k.colAffine(to, from, centers + at, scale + at, shift + at, rows, n);
-        if (maskAt) k.zeroRows(to, maskAt + row, rows, n);
-      }
+    streamCells(geometry, [x], [y], false, ([from, to], { row, rows, n }, cell) => {
+      const at = (cell % period) * width;
+      k.colAffine(to, from, centers + at, scale + at, shift + at, rows, n);
+      if (maskAt) k.zeroRows(to, maskAt + row, rows, n);
     });
   });
 }
@@ -223,6 +227,19 @@ export function applyGradient(
   const width = elementBytes(x.dtype);
   const period = gradient.mean.length;
   withScratch(() => {
+    const maskAt = stageMask(mask);
+    if (order === "rows") {
+      const mean = stageValues(gradient.mean, "float64");
+      const rstd = stageValues(gradient.rstd, "float64");
+      const weight = stageValues(gradient.weight, "float64");
+      const slope = stageValues(gradient.slope, "float64");
+      const constant = stageValues(gradient.constant, "float64");
+      streamCells(geometry, [dy, x], [dx], false, ([g, from, to], chunk, cell) => {
+        k.planeGradAffine(to, g, from, mean, rstd, weight, slope, constant, chunk.rows, chunk.n, cell, period);
+        if (maskAt) clearRows(k, to, maskAt, chunk, c, s, width);
+      });
+      return;
+    }
     const center = centerOf(gradient.mean, x.dtype);
     const constants = gradient.constant.map((value, i) => value + (center[i] - gradient.mean[i]) * gradient.slope[i]);
     const centers = stageValues(center, x.dtype);
@@ -230,17 +247,10 @@ export function applyGradient(
     const weight = stageValues(gradient.weight, x.dtype);
     const slope = stageValues(gradient.slope, x.dtype);
     const constant = stageValues(constants, x.dtype);
-    const maskAt = stageMask(mask);
-    streamCells(geometry, [dy, x], [dx], false, ([g, from, to], chunk, cell) => {
-      const { row, rows, n } = chunk;
-      if (order === "rows") {
-        k.rowGradAffine(to, g, from, centers, rstd, weight, slope, constant, rows, n, cell, period);
-        if (maskAt) clearRows(k, to, maskAt, chunk, c, s, width);
-      } else {
-        const at = (cell % period) * width;
-        k.colGradAffine(to, g, from, centers + at, rstd + at, weight + at, slope + at, constant + at, rows, n);
-        if (maskAt) k.zeroRows(to, maskAt + row, rows, n);
-      }
+    streamCells(geometry, [dy, x], [dx], false, ([g, from, to], { row, rows, n }, cell) => {
+      const at = (cell % period) * width;
+      k.colGradAffine(to, g, from, centers + at, rstd + at, weight + at, slope + at, constant + at, rows, n);
+      if (maskAt) k.zeroRows(to, maskAt + row, rows, n);
     });
   });
 }

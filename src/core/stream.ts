@@ -5,10 +5,13 @@
  * Chunks end on the blocks of the kernels' reduction trees, so results have the same bits however an array came in.
  */
 import { elementBytes, heapOf, scratch, withScratch } from "./memory.js";
-import type { Operand, Target } from "./tensor.js";
+import { elementsOf, type Operand, type Target } from "./tensor.js";
 
 /** Bytes of one array that are staged at a time. */
 let stageBytes = 1 << 17;
+
+/** Staging blocks that neighbouring groups may fill: more than a chunk, since a group is not cut. */
+const GROUP_STAGES = 4;
 
 /** Chunk size of work whose bits depend on the chunks. */
 const FIXED_BYTES = 1 << 17;
@@ -102,6 +105,74 @@ export function stream(
       }
     }
   });
+}
+
+/**
+ * Groups of runs in channels-first data: `bands` of samples, each with `groups` groups side by side. A group has a part in
+ * each sample of its band, `length` elements long; a band has `parts` samples, the last `lastParts`.
+ */
+export interface Tiles {
+  bands: number;
+  groups: number;
+  parts: number;
+  lastParts: number;
+  length: number;
+}
+
+/**
+ * Calls `run` for neighbouring groups [first, first + size) with the addresses of their first part in the inputs, then in
+ * the outputs, and with the elements from part to part. Heap arrays are copied through a staging block, some groups at a
+ * time; false, with nothing done, where one group does not fit it. Output i shares the block of input i.
+ */
+export function streamGroups(
+  { bands, groups, parts, lastParts, length }: Tiles,
+  inputs: readonly Operand[],
+  outputs: readonly Target[],
+  run: (pointers: number[], first: number, size: number, parts: number, step: number) => void,
+): boolean {
+  const { dtype } = inputs[0];
+  const width = elementBytes(dtype);
+  const row = groups * length;
+  const pointers: number[] = [];
+  if (inputs.every((input) => input.heap === null) && outputs.every((output) => !output.staged)) {
+    for (let band = 0; band < bands; band++) {
+      const skip = band * parts * row * width;
+      for (let i = 0; i < inputs.length; i++) pointers[i] = inputs[i].pointer + skip;
+      for (let i = 0; i < outputs.length; i++) pointers[inputs.length + i] = outputs[i].pointer + skip;
+      run(pointers, band * groups, groups, band < bands - 1 ? parts : lastParts, row);
+    }
+    return true;
+  }
+  const atOnce = Math.min(groups, Math.floor((GROUP_STAGES * stageBytes) / (parts * length * width)));
+  if (atOnce === 0) return false;
+  withScratch(() => {
+    const stages = inputs.map(() => scratch(atOnce * parts * length * width));
+    for (let band = 0; band < bands; band++) {
+      const present = band < bands - 1 ? parts : lastParts;
+      for (let group = 0; group < groups; group += atOnce) {
+        const size = Math.min(atOnce, groups - group);
+        const elements = size * length;
+        const from = band * parts * row + group * length;
+        for (let i = 0; i < inputs.length; i++) {
+          const source = elementsOf(inputs[i]);
+          const heap = heapOf(dtype);
+          for (let part = 0; part < present; part++) {
+            const at = from + part * row;
+            heap.set(source.subarray(at, at + elements), stages[i] / width + part * elements);
+          }
+          pointers[i] = stages[i];
+        }
+        for (let i = 0; i < outputs.length; i++) pointers[inputs.length + i] = stages[i];
+        run(pointers, band * groups + group, size, present, elements);
+        for (let i = 0; i < outputs.length; i++) {
+          for (let part = 0; part < present; part++) {
+            outputs[i].take(stages[i] + part * elements * width, from + part * row, elements);
+          }
+        }
+      }
+    }
+  });
+  return true;
 }
 
 /** The address of a whole array in linear memory: its own, or a copy in scratch, converted to `dtype`. */

@@ -229,7 +229,7 @@ export function readValues(
 ): Float64Array {
   const found = readVector(method, name, value, length, meaning);
   if (found === undefined) return new Float64Array(length).fill(fallback);
-  return Float64Array.from(elementsOf(found));
+  return new Float64Array(elementsOf(found));
 }
 
 /** Checks that two tensors have the same shape and element type. */
@@ -275,7 +275,8 @@ export class Target {
   take(pointer: number, from: number, count: number): void {
     const at = pointer / elementBytes(this.dtype);
     const source = heapOf(this.dtype);
-    if (this.heap === null && count === this.length) this.heap = source.slice(at, at + count);
+    if (!this.staged) source.copyWithin(this.pointer / elementBytes(this.dtype) + from, at, at + count);
+    else if (this.heap === null && count === this.length) this.heap = source.slice(at, at + count);
     else {
       this.heap ??= new (arrayClass(this.dtype))(this.length);
       this.heap.set(source.subarray(at, at + count), from);

@@ -11,9 +11,16 @@ import {
 } from "../core/channelwise.js";
 import { checkOneOf, fail, show } from "../core/errors.js";
 import { type Geometry, geometryOf, pooled } from "../core/geometry.js";
-import { applyGroups, applyGroupsGrad, byChannel, channelMoments, type GroupStatistics } from "../core/grouped.js";
+import {
+  applyGroups,
+  applyGroupsGrad,
+  byChannel,
+  channelMoments,
+  type GroupStatistics,
+  normalizeGroups,
+} from "../core/grouped.js";
 import { keepInput, type Saved } from "../core/layer.js";
-import { rstdOfVariance, varianceOf } from "../core/moments.js";
+import { rstdOfVariance } from "../core/moments.js";
 import {
   checkSeveral,
   Running,
@@ -84,27 +91,35 @@ function forwardAs(method: string, x: TensorLike, options: BatchNormOptions): Ba
   const mask = readMask(method, options.mask, full);
 
   const geometry = pooled(full);
-  const count = new Float64Array(full.c).fill(operand.length / full.c);
-  let statistics: GroupStatistics = { mean: running.mean, rstd: rstdOfVariance(running.variance, eps), count };
-  let constant = true;
-  if (running.mode === "train") {
-    const moments = channelMoments(operand, geometry, mask);
-    const single = moments.count[0] < 2;
+  const grouping = byChannel(geometry);
+  const count = mask ? mask.reduce((sum, valid) => sum + valid, 0) : full.n * full.s;
+  const single = count < 2;
+  let constant = running.mode !== "train";
+  let statistics: GroupStatistics = {
+    mean: running.mean,
+    rstd: rstdOfVariance(running.variance, eps),
+    count: new Float64Array(full.c).fill(count),
+  };
+  if (!constant) {
     if (onSingle === "throw") {
       const remedy = 'mode "eval", a larger batch, or onSingleValue "useRunning" or "zero"';
-      checkSeveral(method, operand, moments.count[0], remedy, `${mask ? "valid " : ""}value a channel`);
+      checkSeveral(method, operand, count, remedy, `${mask ? "valid " : ""}value a channel`);
     }
     if (single && onSingle === "useRunning" && !running.given) {
       fail(method, 'runningMean and runningVar must be given for onSingleValue "useRunning"');
     }
-    if (!single || onSingle === "zero") {
-      const variance = single ? new Float64Array(full.c) : varianceOf(moments);
-      statistics = { mean: moments.mean, rstd: rstdOfVariance(variance, eps), count: moments.count };
-      constant = false;
+    if (single && onSingle === "zero") {
+      const { mean } = channelMoments(operand, geometry, mask);
+      statistics = { ...statistics, mean, rstd: rstdOfVariance(new Float64Array(full.c), eps) };
     }
-    if (!single) running.see(moments);
+    constant = single && onSingle === "useRunning";
   }
-  applyGroups(y, operand, geometry, byChannel(geometry), statistics, weight, bias, mask);
+  if (constant || single) applyGroups(y, operand, geometry, grouping, statistics, weight, bias, mask);
+  else {
+    const moments = normalizeGroups(y, operand, geometry, grouping, weight, bias, eps, mask);
+    running.see(moments);
+    statistics = { mean: moments.mean, rstd: moments.rstd, count: moments.count };
+  }
   return {
     y: y.result,
     running: running.result,

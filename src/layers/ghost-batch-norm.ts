@@ -1,4 +1,3 @@
-import { cellMoments } from "../core/cells.js";
 import {
   type ChannelGradients,
   type ChannelNormOptions,
@@ -13,13 +12,15 @@ import { type Geometry, pooled } from "../core/geometry.js";
 import {
   applyGroups,
   applyGroupsGrad,
+  byBlock,
   byChannel,
   type Grouping,
   type GroupStatistics,
+  normalizeGroups,
   sumChannels,
 } from "../core/grouped.js";
 import { keepInput, type Saved } from "../core/layer.js";
-import { type Moments, mergeCells, rstdOf, rstdOfVariance } from "../core/moments.js";
+import { type Moments, rstdOfVariance } from "../core/moments.js";
 import {
   checkSeveral,
   Running,
@@ -79,8 +80,7 @@ function ghostsOf(full: Geometry, size: number, arrangement: GhostArrangement): 
   const groups = number * c;
   if (arrangement === "contiguous" || number === 1) {
     if (order === "rows" && s > 1) {
-      const groupOf = (cell: number) => Math.floor(cell / (c * size)) * c + (cell % c);
-      return { number, geometry: full, grouping: { groups, groupOf, perChannel: false }, repeats: 1 };
+      return { number, geometry: full, grouping: byBlock(full, size, 1), repeats: 1 };
     }
     // The rows of a ghost follow each other, so each is one sample of more positions.
     const long = Math.min(size, n);
@@ -143,12 +143,12 @@ function forwardAs(method: string, x: TensorLike, options: GhostBatchNormOptions
       );
     }
     const ghosts = ghostsOf(full, size, arrangement);
-    const { geometry, grouping, repeats } = ghosts;
-    const moments = mergeCells(cellMoments(operand, geometry), grouping.groups, grouping.groupOf);
-    const fewest = moments.count[moments.count.length - 1];
-    checkSeveral(method, operand, fewest, 'mode "eval" or larger ghosts', "value a channel in a ghost");
-    statistics = { mean: moments.mean, rstd: rstdOf(moments, eps), count: moments.count };
-    applyGroups(y, operand, geometry, grouping, statistics, repeat(weight, repeats), repeat(bias, repeats));
+    const { number, geometry, grouping, repeats } = ghosts;
+    const fewest = arrangement === "strided" ? n / number : n - (number - 1) * size;
+    checkSeveral(method, operand, fewest * full.s, 'mode "eval" or larger ghosts', "value a channel in a ghost");
+    const weights = repeat(weight, repeats);
+    const moments = normalizeGroups(y, operand, geometry, grouping, weights, repeat(bias, repeats), eps);
+    statistics = { mean: moments.mean, rstd: moments.rstd, count: moments.count };
     seeGhosts(running, moments, ghosts, c, update);
   } else {
     const geometry = pooled(full);

@@ -1,4 +1,3 @@
-import { cellMoments } from "../core/cells.js";
 import {
   type ChannelGradients,
   type ChannelNormConfig,
@@ -9,9 +8,8 @@ import {
 } from "../core/channelwise.js";
 import { checkCount, checkNumber, fail } from "../core/errors.js";
 import { type Geometry, geometryOf, type Layout } from "../core/geometry.js";
-import { applyGroups, applyGroupsGrad, byGroup } from "../core/grouped.js";
+import { applyGroupsGrad, byGroup, normalizeGroups } from "../core/grouped.js";
 import { keepInput, Layer, Parameter, type Saved, savedInput } from "../core/layer.js";
-import { mergeCells, rstdOf } from "../core/moments.js";
 import { normalizeRows, normalizeRowsGrad } from "../core/rows.js";
 import {
   checkSame,
@@ -56,7 +54,7 @@ export function groupNormForwardAs(
 ): { y: Tensor; saved: GroupNormSaved } {
   const operand = readTensor(method, "x", x);
   const geometry = geometryOf(method, operand, options.layout);
-  const { n, c, s } = geometry;
+  const { c, s } = geometry;
   const numGroups = checkGroups(method, options.numGroups, c);
   const eps = checkNumber(method, "eps", options.eps ?? 1e-5, 0);
   const y = new Target(method, options.out, operand);
@@ -70,9 +68,8 @@ export function groupNormForwardAs(
     const weight = readValues(method, "weight", options.weight, c, PER_CHANNEL, 1);
     const bias = readValues(method, "bias", options.bias, c, PER_CHANNEL, 0);
     const grouping = byGroup(geometry, numGroups);
-    const moments = mergeCells(cellMoments(operand, geometry), n * numGroups, grouping.groupOf);
-    Object.assign(statistics, { mean: moments.mean, rstd: rstdOf(moments, eps) });
-    applyGroups(y, operand, geometry, grouping, statistics, weight, bias);
+    const { mean, rstd } = normalizeGroups(y, operand, geometry, grouping, weight, bias, eps);
+    Object.assign(statistics, { mean, rstd });
   }
   return { y: y.result, saved: { x: keepInput(x, operand, y), ...statistics, options } };
 }
