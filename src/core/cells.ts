@@ -173,18 +173,18 @@ export function cellGradSums(dy: Operand, x: Operand, geometry: Geometry, mean: 
   const k = kernelsOf(x.dtype);
   const width = elementBytes(x.dtype);
   const period = mean.length;
-  const center = centerOf(mean, x.dtype);
   return withScratch(() => {
     const sumDy = scratchF64(cells);
     const sumDyx = scratchF64(cells);
-    const centers = stageValues(center, x.dtype);
+    const centers = stageValues(mean, order === "rows" ? "float64" : x.dtype);
     const workspace = scratch(kernels().colScratchBytes());
     const maskAt = stageMask(mask);
     streamCells(geometry, [dy, x], [], mask !== undefined, ([g, at], chunk, cell) => {
       const { row, rows, offset, n } = chunk;
       const first = (cell % period) * width;
       if (!maskAt) {
-        if (order === "rows") k.rowGradSums(sumDy + 8 * cell, sumDyx + 8 * cell, g, at, centers, rows, n, cell, period);
+        if (order === "rows")
+          k.planeGradSums(sumDy + 8 * cell, sumDyx + 8 * cell, g, at, centers, rows, n, cell, period);
         else k.colGradSums(sumDy + 8 * cell, sumDyx + 8 * cell, g, at, centers + first, rows, n, workspace);
         return;
       }
@@ -197,7 +197,7 @@ export function cellGradSums(dy: Operand, x: Operand, geometry: Geometry, mean: 
             const maskOfRow = maskAt + Math.floor(i / c) * s + offset;
             k.compactRows(packedG, g + r * n * width, maskOfRow, n, 1);
             const kept = k.compactRows(packedX, at + r * n * width, maskOfRow, n, 1);
-            k.rowGradSums(sumDy + 8 * i, sumDyx + 8 * i, packedG, packedX, centers, 1, kept, i, period);
+            k.planeGradSums(sumDy + 8 * i, sumDyx + 8 * i, packedG, packedX, centers, 1, kept, i, period);
           }
         } else {
           k.compactRows(packedG, g, maskAt + row, rows, n);
@@ -208,7 +208,11 @@ export function cellGradSums(dy: Operand, x: Operand, geometry: Geometry, mean: 
     });
     const sums = { dy: copyF64(sumDy, cells), dyx: copyF64(sumDyx, cells) };
     // The kernel's sums are about the rounded mean.
-    for (let i = 0; i < cells; i++) sums.dyx[i] += (center[i % period] - mean[i % period]) * sums.dy[i];
+    if (x.dtype === "float64") return sums;
+    for (let i = 0; i < cells; i++) {
+      const about = mean[i % period];
+      sums.dyx[i] += (Math.fround(about) - about) * sums.dy[i];
+    }
     return sums;
   });
 }

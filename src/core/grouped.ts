@@ -138,16 +138,21 @@ export function applyGroups(
   bias: Float64Array,
   mask?: Mask,
 ): void {
-  const { c } = geometry;
-  const size = grouping.perChannel ? c : geometry.n * c;
-  const affine = { mean: new Float64Array(size), scale: new Float64Array(size), shift: new Float64Array(size) };
-  for (let i = 0; i < size; i++) {
-    const group = grouping.groupOf(i);
-    affine.mean[i] = mean[group];
-    affine.scale[i] = rstd[group] * weight[i % c];
-    affine.shift[i] = bias[i % c];
+  const { n, c } = geometry;
+  if (grouping.perChannel) {
+    const scale = new Float64Array(c);
+    for (let i = 0; i < c; i++) scale[i] = rstd[i] * weight[i];
+    applyAffine(y, x, geometry, { mean, scale, shift: bias }, mask);
+    return;
   }
-  applyAffine(y, x, geometry, affine, mask);
+  const [center, scale, shift] = [new Float64Array(n * c), new Float64Array(n * c), new Float64Array(n * c)];
+  for (let i = 0; i < n * c; i++) {
+    const group = grouping.groupOf(i);
+    center[i] = mean[group];
+    scale[i] = rstd[group] * weight[i % c];
+    shift[i] = bias[i % c];
+  }
+  applyAffine(y, x, geometry, { mean: center, scale, shift }, mask);
 }
 
 export interface ChannelGrads {
@@ -192,20 +197,20 @@ export function applyGroupsGrad(
   }
 
   if (constant) {
-    const scale = Float64Array.from(means, (_, i) => rstd[grouping.groupOf(i)] * weight[i % c]);
-    applyAffine(dx, dy, geometry, { mean: new Float64Array(size), scale, shift: new Float64Array(size) }, mask);
+    const none = { mean: new Float64Array(grouping.groups), rstd };
+    applyGroups(dx, dy, geometry, grouping, none, weight, new Float64Array(c), mask);
     return { dweight, dbias };
   }
-  const of = (value: (group: number, channel: number) => number) =>
-    Float64Array.from(means, (_, i) => value(grouping.groupOf(i), i % c));
-  const gradient = {
-    mean: means,
-    rstd: of((group) => rstd[group]),
-    weight: of((_, channel) => weight[channel]),
-    slope: of((group) => -(rstd[group] * rstd[group]) * (sumGD[group] / count[group])),
-    constant: of((group) => -(sumG[group] / count[group])),
-  };
-  applyGradient(dx, dy, x, geometry, gradient, mask);
+  const [rstds, weights] = [new Float64Array(size), new Float64Array(size)];
+  const [slope, shift] = [new Float64Array(size), new Float64Array(size)];
+  for (let i = 0; i < size; i++) {
+    const group = grouping.groupOf(i);
+    rstds[i] = rstd[group];
+    weights[i] = weight[i % c];
+    slope[i] = -(rstd[group] * rstd[group]) * (sumGD[group] / count[group]);
+    shift[i] = -(sumG[group] / count[group]);
+  }
+  applyGradient(dx, dy, x, geometry, { mean: means, rstd: rstds, weight: weights, slope, constant: shift }, mask);
   return { dweight, dbias };
 }
 

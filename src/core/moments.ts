@@ -46,10 +46,14 @@ export function rstdOf(moments: Moments, eps: number): Float64Array {
 
 /** 1 / √(variance + eps). */
 export function rstdOfVariance(variance: Float64Array, eps: number): Float64Array {
-  return variance.map((value) => 1 / Math.sqrt(value + eps));
+  const rstd = new Float64Array(variance.length);
+  for (let i = 0; i < rstd.length; i++) rstd[i] = 1 / Math.sqrt(variance[i] + eps);
+  return rstd;
 }
 
 /** The biased variance M2/count of each cell. */
-export function varianceOf(moments: Moments): Float64Array {
-  return moments.m2.map((m2, i) => m2 / moments.count[i]);
+export function varianceOf({ count, m2 }: Moments): Float64Array {
+  const variance = new Float64Array(m2.length);
+  for (let i = 0; i < variance.length; i++) variance[i] = m2[i] / count[i];
+  return variance;
 }

@@ -39,13 +39,15 @@ export function checkMomentum(method: string, momentum: number | null | undefine
 
 /** old + weight·(batch − old). */
 export function step(old: Float64Array, batch: ArrayLike<number>, weight: number): Float64Array {
-  return old.map((value, i) => value + weight * (batch[i] - value));
+  const moved = new Float64Array(old.length);
+  for (let i = 0; i < moved.length; i++) moved[i] = old[i] + weight * (batch[i] - old[i]);
+  return moved;
 }
 
 /** f64 values in an array of the class that the caller passed. */
 export function sameClass(values: Float64Array, like: VectorLike | null | undefined): TypedArray {
   const data = (like as { data?: unknown })?.data ?? like;
-  return data instanceof Float32Array ? Float32Array.from(values) : values;
+  return data instanceof Float32Array ? new Float32Array(values) : values;
 }
 
 /** Throws where training has too few values to have a deviation. */
@@ -110,7 +112,9 @@ export class Running {
   /** The variance of a batch as it is stored. */
   stored({ count, m2 }: Moments): Float64Array {
     const less = this.#unbiased ? 1 : 0;
-    return m2.map((value, c) => value / (count[c] - less));
+    const variance = new Float64Array(m2.length);
+    for (let c = 0; c < variance.length; c++) variance[c] = m2[c] / (count[c] - less);
+    return variance;
   }
 
   /** Moves the statistics by one batch of this mean and (stored) variance. */

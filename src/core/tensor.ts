@@ -228,8 +228,13 @@ export function readValues(
   fallback: number,
 ): Float64Array {
   const found = readVector(method, name, value, length, meaning);
-  if (found === undefined) return new Float64Array(length).fill(fallback);
-  return new Float64Array(elementsOf(found));
+  const values = new Float64Array(length);
+  if (found === undefined) return values.fill(fallback);
+  // A loop, since constructors and views cost more than the few values of most vectors.
+  const source = found.heap ?? heapOf(found.dtype);
+  const from = found.heap === null ? found.pointer / elementBytes(found.dtype) : 0;
+  for (let i = 0; i < length; i++) values[i] = source[from + i];
+  return values;
 }
 
 /** Checks that two tensors have the same shape and element type. */

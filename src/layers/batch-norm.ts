@@ -83,7 +83,11 @@ function readMask(method: string, mask: MaskLike | undefined, { n, s }: Geometry
 }
 
 /** Batch norm under the caller's name. */
-function forwardAs(method: string, x: TensorLike, options: BatchNormOptions): BatchNormResult {
+function forwardAs(
+  method: string,
+  x: TensorLike,
+  options: BatchNormOptions,
+): { y: Tensor; saved: BatchNormSaved; running: Running } {
   const { x: operand, geometry: full, weight, bias, eps, y } = readArguments(method, x, options);
   const running = new Running(method, options, full.c);
   const singles = ["throw", "useRunning", "zero"] as const;
@@ -122,7 +126,7 @@ function forwardAs(method: string, x: TensorLike, options: BatchNormOptions): Ba
   }
   return {
     y: y.result,
-    running: running.result,
+    running,
     saved: { x: keepInput(x, operand, y), ...statistics, constant, mask, options: keepOptions(options) },
   };
 }
@@ -162,7 +166,8 @@ export function batchNorm(x: TensorLike, options: BatchNormOptions = {}): Tensor
 
 /** `batchNorm` that also returns what `batchNormBackward` needs, and the running statistics after this batch. */
 export function batchNormForward(x: TensorLike, options: BatchNormOptions = {}): BatchNormResult {
-  return forwardAs("batchNormForward", x, options);
+  const { y, running, saved } = forwardAs("batchNormForward", x, options);
+  return { y, running: running.result, saved };
 }
 
 /**
@@ -225,7 +230,7 @@ export class BatchNorm extends RunningLayer {
       out: options.out,
     });
     this.#saved = saved;
-    this.keep(running);
+    this.keep(running.result);
     return y;
   }
 
