@@ -26,6 +26,8 @@ const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const target = process.argv.includes("--debug") ? "debug" : "release";
 const wasm = path.join(root, "dist/kernels", `${target}.wasm`);
 const generated = path.join(root, "src/core/kernels.generated.ts");
+const sharedWasm = path.join(root, "dist/kernels/shared.wasm");
+const sharedGenerated = path.join(root, "src/threads/kernels.generated.ts");
 const bin = (name, file) =>
   path.join(path.dirname(createRequire(import.meta.url).resolve(`${name}/package.json`)), file);
 const run = (file, ...args) => execFileSync(process.execPath, [file, ...args], { cwd: root, stdio: "inherit" });
@@ -70,7 +72,8 @@ function buildKernels() {
   const upToDate =
     existsSync(wasm) &&
     existsSync(generated) &&
-    Math.min(newest(wasm), newest(generated)) > Math.max(...sources.map(newest)) &&
+    existsSync(sharedGenerated) &&
+    Math.min(newest(wasm), newest(generated), newest(sharedGenerated)) > Math.max(...sources.map(newest)) &&
     readFileSync(generated, "utf8").includes(`// ${target}\n`);
   if (upToDate) return;
   run(bin("assemblyscript", "bin/asc.js"), "--target", target, "--transform", "./scripts/keep-functions.mjs");
@@ -95,12 +98,43 @@ ${signatures.join("\n")}
 /** What the section "evenkeel" of the module says: the kernels that this code calls are those. */
 export const kernelMark = "${mark}";
 
-/** The module, a byte a character: compressed, the text is hardly larger than the module, unlike base64. */
-export const kernelLength = ${bytes.length};
+${asText(bytes)}`,
+  );
+  run(bin("assemblyscript", "bin/asc.js"), "--target", "shared", "--transform", "./scripts/keep-functions.mjs");
+  writeFileSync(
+    sharedGenerated,
+    `// Written by scripts/build.mjs from assembly/: the kernels for a memory that threads share.
+// biome-ignore-all format: generated
+${asText(readFileSync(sharedWasm))}`,
+  );
+}
+
+/** Bytes as a text, one a character: compressed, it is hardly larger than they are, unlike base64. */
+function asText(bytes) {
+  return `export const kernelLength = ${bytes.length};
 export const kernelBytes: string =
   ${JSON.stringify(bytes.toString("latin1"))};
-`,
-  );
+`;
+}
+
+/** The script of the workers of evenkeel/threads, as a text: they are started without a file of their own. */
+async function buildWorkerScript() {
+  const { outputFiles } = await build({
+    ...BUNDLE,
+    entryPoints: ["src/threads/worker.ts"],
+    plugins: [sourceOf("slim")],
+    format: "iife",
+    // For its one module of Node; where there is none, it is not asked for.
+    platform: "node",
+    write: false,
+  });
+  const code = `// Written by scripts/build.mjs from worker.ts.
+// biome-ignore-all format: generated
+export const workerScript: string =
+  ${JSON.stringify(outputFiles[0].text)};
+`;
+  const file = path.join(root, "src/threads/worker.generated.ts");
+  if (!existsSync(file) || readFileSync(file, "utf8") !== code) writeFileSync(file, code);
 }
 
 /** A section of a wasm module that engines leave alone. Name and text are short: every length takes one byte. */
@@ -118,6 +152,9 @@ const LEAVES = [
   { outfile: "dist/edge-light.js", source: "edge-light" },
   { outfile: "dist/slim.js", source: "slim" },
   { outfile: "dist/slim.cjs", source: "slim" },
+  // Its kernels are others, for a memory that threads share.
+  { outfile: "dist/threads.js", source: "slim", entry: "src/threads/index.ts" },
+  { outfile: "dist/threads.cjs", source: "slim", entry: "src/threads/index.ts" },
 ];
 
 /** Puts a leaf's way of getting the module in the place of the inline one; the file it names stays beside the bundle. */
@@ -134,31 +171,33 @@ const sourceOf = (source) => ({
   },
 });
 
+/** How the package's JavaScript is bundled. */
+const BUNDLE = {
+  absWorkingDir: root,
+  bundle: true,
+  minify: true,
+  keepNames: false,
+  sourcemap: false,
+  target: "es2022",
+  // The text of the kernels stays as it is: escapes would make it three times as long.
+  charset: "utf8",
+  // The loader asks whether what it got is a Response, and where that is looked up, Node loads its whole HTTP client.
+  define: { Response: "undefined" },
+  logLevel: "warning",
+};
+
 async function buildPackage() {
-  const options = {
-    absWorkingDir: root,
-    bundle: true,
-    minify: true,
-    keepNames: false,
-    sourcemap: false,
-    target: "es2022",
-    // The text of the kernels stays as it is: escapes would make it three times as long.
-    charset: "utf8",
-    // The loader asks whether what it got is a Response, and where that is looked up, Node loads its whole HTTP client.
-    define: { Response: "undefined" },
-    logLevel: "warning",
-  };
-  for (const { outfile, source } of LEAVES) {
+  for (const { outfile, source, entry = "src/index.ts" } of LEAVES) {
     await build({
-      ...options,
-      entryPoints: ["src/index.ts"],
+      ...BUNDLE,
+      entryPoints: [entry],
       plugins: [sourceOf(source)],
       format: outfile.endsWith(".cjs") ? "cjs" : "esm",
       outfile,
     });
   }
   copyFileSync(wasm, path.join(root, "dist/kernels.wasm"));
-  await buildCommand(options);
+  await buildCommand();
   declare();
 }
 
@@ -167,7 +206,7 @@ function declare() {
   const folder = path.join(root, "dist/types");
   rmSync(folder, { recursive: true, force: true });
   run(bin("typescript", "bin/tsc"), "-p", "tsconfig.build.json");
-  const reached = new Set([path.join(folder, "index.d.ts")]);
+  const reached = new Set(["index.d.ts", "threads/index.d.ts"].map((name) => path.join(folder, name)));
   for (const file of reached) {
     const text = readFileSync(file, "utf8");
     for (const [, found] of text.matchAll(/from "(\.[^"]+)\.js"/g)) {
@@ -186,11 +225,11 @@ function declare() {
 }
 
 /** The `evenkeel` command, with the libraries that it uses: the package has no dependencies. */
-async function buildCommand(options) {
+async function buildCommand() {
   const { version } = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8"));
   const outfile = "dist/cli.js";
   await build({
-    ...options,
+    ...BUNDLE,
     entryPoints: ["src/cli/main.ts"],
     platform: "node",
     format: "esm",
@@ -198,11 +237,12 @@ async function buildCommand(options) {
     banner: {
       js: '#!/usr/bin/env node\nimport { createRequire } from "node:module";const require = createRequire(import.meta.url);',
     },
-    define: { ...options.define, "process.env.EVENKEEL_VERSION": JSON.stringify(version) },
+    define: { ...BUNDLE.define, "process.env.EVENKEEL_VERSION": JSON.stringify(version) },
     outfile,
   });
   chmodSync(path.join(root, outfile), 0o755);
 }
 
 buildKernels();
+await buildWorkerScript();
 if (!process.argv.includes("--kernels")) await buildPackage();

@@ -14,10 +14,28 @@ type Body = { arrayBuffer(): Promise<ArrayBuffer> };
 
 let instance: Kernels | undefined;
 
+/** A part of the linear memory, from byte `start` up to `end`. */
+export interface Room {
+  start: number;
+  end: number;
+}
+let givenRooms: readonly Room[] | undefined;
+
 /** The kernels, instantiated once. */
 export function kernelInstance(): Kernels {
   if (instance === undefined) initSync();
   return instance as Kernels;
+}
+
+/** The parts of the memory that this thread gives out: all but static data, unless it shares the memory with others. */
+export function kernelRooms({ heapBase, memory }: Kernels): readonly Room[] {
+  return givenRooms ?? [{ start: heapBase(), end: memory.buffer.byteLength }];
+}
+
+/** Uses an instance that was made elsewhere, on a memory that is shared with other threads. */
+export function adoptInstance(kernels: Kernels, rooms?: readonly Room[]): void {
+  instance = kernels;
+  givenRooms = rooms;
 }
 
 /**

@@ -1,5 +1,5 @@
 /** The one linear memory: a free list for tensors, and an arena for what a call needs on the way. */
-import { kernelInstance } from "./instance.js";
+import { kernelInstance, kernelRooms } from "./instance.js";
 import type { Kernels } from "./kernels.generated.js";
 
 export type DType = "float32" | "float64";
@@ -28,6 +28,9 @@ let bytes8: Uint8Array;
 let floats32: Float32Array;
 let floats64: Float64Array;
 
+/** The buffers that a shared memory has had: unlike others, they are not detached when it grows. */
+let sharedBuffers: WeakSet<ArrayBufferLike> | undefined;
+
 let arenaStart = 0;
 let arenaTop = 0;
 let arenaEnd = 0;
@@ -51,20 +54,28 @@ function start(): Kernels {
   kernels32 = withoutSuffix(all, "_f32");
   kernels64 = withoutSuffix(all, "_f64");
   memory = all.memory;
-  arenaStart = align(all.heapBase());
+  if (!(memory.buffer instanceof ArrayBuffer)) sharedBuffers = new WeakSet();
+  const [first, ...others] = kernelRooms(all);
+  arenaStart = align(first.start);
   arenaTop = arenaStart;
   arenaEnd = arenaStart + ARENA_BYTES;
-  if (memory.buffer.byteLength < arenaEnd) memory.grow(Math.ceil((arenaEnd - memory.buffer.byteLength) / PAGE));
-  free.push({ start: arenaEnd, size: memory.buffer.byteLength - arenaEnd });
   takeViews();
+  addFree(arenaEnd, first.end - arenaEnd);
+  for (const { start, end } of others) addFree(start, end - start);
   exported = all;
   return all;
 }
 
 function takeViews(): void {
+  sharedBuffers?.add(memory.buffer);
   bytes8 = new Uint8Array(memory.buffer);
   floats32 = new Float32Array(memory.buffer);
   floats64 = new Float64Array(memory.buffer);
+}
+
+/** Has views reach as far as the memory does, which another thread that shares it may have grown. */
+export function renewViews(): void {
+  if (exported !== undefined) takeViews();
 }
 
 function align(n: number): number {
@@ -104,21 +115,23 @@ export function elementBytes(dtype: DType): number {
 
 /** The pointer behind a typed array that is a view of this memory, else -1. */
 export function pointerOf(array: TypedArray): number {
-  return exported !== undefined && array.buffer === bytes8.buffer ? array.byteOffset : -1;
+  if (exported === undefined) return -1;
+  return array.buffer === bytes8.buffer || sharedBuffers?.has(array.buffer) ? array.byteOffset : -1;
 }
 
-/** Makes the last free block at least `size` long by growing the memory. */
+/** Adds to the free blocks by growing the memory, for one of `size` unless another thread grows it meanwhile. */
 function grow(size: number): void {
-  const end = bytes8.byteLength;
+  const end = memory.buffer.byteLength;
   const last = free[free.length - 1];
   const trailing = last !== undefined && last.start + last.size === end ? last.size : 0;
   const pages = Math.ceil((size - trailing) / PAGE);
   // Doubling keeps a run of small tensors from growing the memory one by one; near the limit take just what is needed.
   const generous = Math.max(pages, Math.min(end / PAGE, 1024));
+  let start = -1;
   let grown = 0;
   for (const attempt of [generous, pages]) {
     try {
-      memory.grow(attempt);
+      start = memory.grow(attempt) * PAGE;
       grown = attempt;
       break;
     } catch {
@@ -131,18 +144,18 @@ function grow(size: number): void {
     );
   }
   takeViews();
-  if (trailing > 0) last.size += grown * PAGE;
-  else free.push({ start: end, size: grown * PAGE });
+  addFree(start, grown * PAGE);
 }
 
 /** A block from the free list, 64-byte aligned. */
 export function allocate(bytes: number): number {
   if (exported === undefined) start();
   const size = align(bytes + SLACK);
-  let index = free.findIndex((block) => block.size >= size);
-  if (index < 0) {
+  const fits = (block: { size: number }) => block.size >= size;
+  let index = free.findIndex(fits);
+  while (index < 0) {
     grow(size);
-    index = free.length - 1;
+    index = free.findIndex(fits);
   }
   const block = free[index];
   const pointer = block.start;
@@ -155,14 +168,19 @@ export function allocate(bytes: number): number {
   return pointer;
 }
 
-/** Returns a block to the free list and joins it with free neighbours. */
+/** Returns a block to the free list. */
 export function deallocate(pointer: number): void {
   const size = live.get(pointer);
   if (size === undefined) return;
   live.delete(pointer);
-  let index = free.findIndex((block) => block.start > pointer);
+  addFree(pointer, size);
+}
+
+/** Adds a block to the free list and joins it with free neighbours. */
+export function addFree(start: number, size: number): void {
+  let index = free.findIndex((block) => block.start > start);
   if (index < 0) index = free.length;
-  free.splice(index, 0, { start: pointer, size });
+  free.splice(index, 0, { start, size });
   joinWithNext(index);
   if (index > 0) joinWithNext(index - 1);
 }

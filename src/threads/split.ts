@@ -1,0 +1,255 @@
+/**
+ * Kernels whose work a team shares out. They take the places of those of the module, and no method knows of them.
+ *
+ * Work is cut where the bits do not depend on it: between rows, which are worked out by themselves; between parts of a
+ * matrix product, whose sums go along the depth; and where columns are reduced, at the blocks of the reduction trees,
+ * which are merged in their order afterwards.
+ */
+import type { Kernels } from "../core/kernels.generated.js";
+import { heap8, heap64, scratch, scratchF64, withScratch } from "../core/memory.js";
+import { type Job, type KernelName, SCRATCH, type Team } from "./team.js";
+
+type Typed = "f32" | "f64";
+type BaseName = KernelName extends infer Name ? (Name extends `${infer Base}_f32` ? Base : never) : never;
+type Kernel = (...args: number[]) => void;
+
+/**
+ * What an argument of a kernel over rows is: the number of rows; their length; data, a row of elements for each row;
+ * the same in f64; an f64 value for each row; the number of the first row; or something that all rows share.
+ */
+type Role = "rows" | "n" | "data" | "wide" | "value" | "first" | "shared";
+type RoleOfEach<Args extends readonly unknown[]> = { readonly [I in keyof Args]: Role };
+type Roles<Name extends BaseName> = RoleOfEach<Parameters<Kernels[`${Name}_f32`]>>;
+
+/** The kernels that work out each row by itself. */
+const ROW_KERNELS: { readonly [Name in BaseName]?: Roles<Name> } = {
+  rowMoments: ["value", "value", "data", "rows", "n", "shared"],
+  rowAffine: ["data", "data", "shared", "shared", "shared", "rows", "n", "first", "shared"],
+  rowGradSums: ["value", "value", "data", "data", "shared", "rows", "n", "first", "shared"],
+  rowGradAffine: [
+    ...(["data", "data", "data", "shared", "shared", "shared", "shared", "shared"] as const),
+    ...(["rows", "n", "first", "shared"] as const),
+  ],
+  rowNormalize: [
+    ...(["data", "data", "shared", "shared", "value", "value"] as const),
+    ...(["rows", "n", "first", "shared", "shared", "shared"] as const),
+  ],
+  rowNormalizeGrad: [
+    ...(["data", "data", "data", "shared", "value", "value"] as const),
+    ...(["rows", "n", "first", "shared", "shared"] as const),
+  ],
+  colAffine: ["data", "data", "shared", "shared", "shared", "rows", "n"],
+  colGradAffine: ["data", "data", "data", "shared", "shared", "shared", "shared", "shared", "rows", "n"],
+  colCenterWide: ["wide", "data", "shared", "rows", "n"],
+};
+
+/** Multiplications with addition of a matrix product that take as long as reading or writing an element. */
+const PRODUCTS_PER_ELEMENT = 8;
+
+/** Parts for each thread, so that one that comes late holds up the others little. */
+const PARTS_PER_THREAD = 4;
+
+/** Rows that parts of a product should have at least: each packs the panels of B for itself. */
+const PRODUCT_ROWS = 256;
+
+/** Columns of a product whose panels of B are packed together: to cut there costs nothing. */
+const PRODUCT_COLS = 512;
+
+/** Rows of the lower triangle of a product with itself that are worked out at a time. */
+const GRAM_ROWS = 64;
+
+/** The kernels of the module, with those of this file in their places; work on fewer than `least` elements stays whole. */
+export function splitKernels(module: Kernels, team: Team, least: number): Kernels {
+  const split: Partial<Record<KernelName, Kernel>> = {};
+  for (const type of ["f32", "f64"] as const) {
+    const width = type === "f64" ? 8 : 4;
+    for (const [base, roles] of Object.entries(ROW_KERNELS)) {
+      const name = `${base}_${type}` as KernelName;
+      split[name] = rowKernel(module, team, least, name, roles, width);
+    }
+    for (const name of [`colMoments_${type}`, `colMomentsWide_${type}`] as const) {
+      split[name] = colMoments(module, team, least, name, width);
+    }
+    split[`colGradSums_${type}`] = colGradSums(module, team, least, type, width);
+    const add = multiplyAdd(module, team, least, type, width);
+    split[`multiplyAdd_${type}`] = add;
+    split[`matmul_${type}`] = matmul(add, width);
+  }
+  split.addGram_f64 = addGram(module, team, least);
+  return { ...module, ...split } as Kernels;
+}
+
+/** [first, size] of parts of `count` things, a few for each thread. */
+function partsOf(count: number, { threads }: Team): Array<readonly [number, number]> {
+  const size = Math.ceil(count / (threads * PARTS_PER_THREAD));
+  return Array.from({ length: Math.ceil(count / size) }, (_, i) => [i * size, Math.min(size, count - i * size)]);
+}
+
+function rowKernel(
+  module: Kernels,
+  team: Team,
+  least: number,
+  name: KernelName,
+  roles: readonly Role[],
+  width: number,
+): Kernel {
+  const whole = module[name] as Kernel;
+  const atRows = roles.indexOf("rows");
+  const atN = roles.indexOf("n");
+  return (...args) => {
+    const [rows, n] = [args[atRows], args[atN]];
+    if (rows * n < least) return whole(...args);
+    const steps = { data: n * width, wide: n * 8, value: 8, first: 1, rows: 0, n: 0, shared: 0 };
+    // A pointer of 0 says that the argument is absent.
+    const step = (role: Role, arg: number) => (arg === 0 && role !== "first" ? 0 : steps[role]);
+    team.run(
+      partsOf(rows, team).map(([first, size]) => {
+        const moved = args.map((arg, i) => (i === atRows ? size : arg + first * step(roles[i], arg)));
+        return { name, args: moved };
+      }),
+    );
+  };
+}
+
+/** Moments of columns: each block of rows by itself; then the blocks are merged in their order, for parts of the columns. */
+function colMoments(
+  module: Kernels,
+  team: Team,
+  least: number,
+  name: `colMoments_${Typed}` | `colMomentsWide_${Typed}`,
+  width: number,
+): Kernel {
+  const height = module.colBlockRows();
+  return (mean, m2, x, rows, cols, seen, workspace) => {
+    if (rows * cols < least || rows <= height) return module[name](mean, m2, x, rows, cols, seen, workspace);
+    withScratch(() => {
+      const whole = Math.floor(rows / height);
+      const rest = rows % height;
+      const bytes = 8 * cols;
+      const blockBytes = height * cols * width;
+      const means = scratch((whole + 1) * bytes);
+      const m2s = scratch((whole + 1) * bytes);
+      const measure = (first: number, times: number, count: number): Job => ({
+        name,
+        args: [means + first * bytes, m2s + first * bytes, x + first * blockBytes, count, cols, 0, SCRATCH],
+        steps: [bytes, bytes, blockBytes],
+        times,
+      });
+      const jobs = partsOf(whole, team).map(([first, times]) => measure(first, times, height));
+      team.run(rest > 0 ? [...jobs, measure(whole, 1, rest)] : jobs);
+
+      const counts = filled(cols, seen);
+      const heights = filled(cols, height);
+      team.run(
+        partsOf(cols, team).map(([first, size]) => ({
+          name: "mergeMoments",
+          args: [...[counts, mean, m2, heights, means, m2s].map((at) => at + 8 * first), size],
+          steps: [0, 0, 0, 0, bytes, bytes],
+          times: whole,
+        })),
+      );
+      const last = whole * bytes;
+      if (rest > 0) module.mergeMoments(counts, mean, m2, filled(cols, rest), means + last, m2s + last, cols);
+    });
+  };
+}
+
+/** Two sums for each column: those of each block by themselves; then they are added in the order of the blocks. */
+function colGradSums(module: Kernels, team: Team, least: number, type: Typed, width: number): Kernel {
+  const name = `colGradSums_${type}` as const;
+  const height = module.colBlockRows();
+  return (sumG, sumGD, dy, x, center, rows, cols, workspace) => {
+    if (rows * cols < least || rows <= height) return module[name](sumG, sumGD, dy, x, center, rows, cols, workspace);
+    withScratch(() => {
+      const whole = Math.floor(rows / height);
+      const rest = rows % height;
+      const bytes = 8 * cols;
+      const blockBytes = height * cols * width;
+      const parts = [scratchF64((whole + 1) * cols), scratchF64((whole + 1) * cols)];
+      const measure = (first: number, times: number, count: number): Job => {
+        const [g, gd] = parts.map((at) => at + first * bytes);
+        const skip = first * blockBytes;
+        return {
+          name,
+          args: [g, gd, dy + skip, x + skip, center, count, cols, SCRATCH],
+          steps: [bytes, bytes, blockBytes, blockBytes],
+          times,
+        };
+      };
+      const jobs = partsOf(whole, team).map(([first, times]) => measure(first, times, height));
+      team.run(rest > 0 ? [...jobs, measure(whole, 1, rest)] : jobs);
+
+      const times = rest > 0 ? whole + 1 : whole;
+      const zeros = scratchF64(cols);
+      const ones = filled(cols, 1);
+      team.run(
+        partsOf(cols, team).flatMap(([first, size]) =>
+          [sumG, sumGD].map((sum, i) => {
+            const [to, from, zero, one] = [sum, parts[i], zeros, ones].map((at) => at + 8 * first);
+            return {
+              name: "colAffine_f64",
+              args: [to, from, zero, one, to, 1, size],
+              steps: [0, bytes],
+              times,
+            } as const;
+          }),
+        ),
+      );
+    });
+  };
+}
+
+/** n f64 values in scratch, all the same. */
+function filled(n: number, value: number): number {
+  const at = scratchF64(n);
+  heap64().fill(value, at / 8, at / 8 + n);
+  return at;
+}
+
+/** Parts of C, cut along its rows and columns. */
+function multiplyAdd(module: Kernels, team: Team, least: number, type: Typed, width: number): Kernel {
+  const name = `multiplyAdd_${type}` as const;
+  return (c, a, b, m, n, k, stride, deepA, wideA, deepB, wideB, workspace) => {
+    if (m * n * k < least * PRODUCTS_PER_ELEMENT) {
+      return module[name](c, a, b, m, n, k, stride, deepA, wideA, deepB, wideB, workspace);
+    }
+    const cols = Math.ceil(n / PRODUCT_COLS);
+    const share = Math.ceil((m * cols) / (team.threads * PARTS_PER_THREAD));
+    const height = Math.min(Math.max(share, PRODUCT_ROWS), Math.ceil(m / team.threads));
+    const jobs: Job[] = [];
+    for (let i = 0; i < m; i += height) {
+      for (let j = 0; j < n; j += PRODUCT_COLS) {
+        const [toC, toA, toB] = [i * stride + j, i * wideA, j * wideB].map((elements) => elements * width);
+        const [rows, columns] = [Math.min(height, m - i), Math.min(PRODUCT_COLS, n - j)];
+        const args = [c + toC, a + toA, b + toB, rows, columns, k, stride, deepA, wideA, deepB, wideB, SCRATCH];
+        jobs.push({ name, args });
+      }
+    }
+    team.run(jobs);
+  };
+}
+
+function matmul(add: Kernel, width: number): Kernel {
+  return (c, a, b, m, n, k, transposeA, transposeB, workspace) => {
+    heap8().fill(0, c, c + m * n * width);
+    const [deepA, wideA] = transposeA ? [m, 1] : [1, k];
+    const [deepB, wideB] = transposeB ? [1, k] : [n, 1];
+    add(c, a, b, m, n, k, n, deepA, wideA, deepB, wideB, workspace);
+  };
+}
+
+/** The lower triangle by rows, the longest first. */
+function addGram(module: Kernels, team: Team, least: number): Kernel {
+  return (c, x, rows, cols, stride, deep, wide, workspace) => {
+    if ((rows * cols * cols) / 2 < least * PRODUCTS_PER_ELEMENT) {
+      return module.addGram_f64(c, x, rows, cols, stride, deep, wide, workspace);
+    }
+    const jobs: Job[] = [];
+    for (let i = Math.floor((cols - 1) / GRAM_ROWS) * GRAM_ROWS; i >= 0; i -= GRAM_ROWS) {
+      const height = Math.min(GRAM_ROWS, cols - i);
+      const args = [c + 8 * i * stride, x + 8 * i * wide, x, height, i + height, rows, stride, deep, wide, deep, wide];
+      jobs.push({ name: "multiplyAdd_f64", args: [...args, SCRATCH] });
+    }
+    team.run(jobs);
+  };
+}

@@ -1,0 +1,124 @@
+/**
+ * Threads that share out calls of kernels: a queue in shared memory, which the lead fills and everybody empties.
+ *
+ * Three counters only ever grow (and wrap): LIMIT, the jobs published; TICKET, those taken; DONE, those finished. A job is
+ * taken by raising TICKET, so a thread that wakes late finds either a job or nothing; the lead takes jobs as well, and
+ * goes on when DONE has reached LIMIT. Threads park in Atomics.wait, in JavaScript: waiting inside a module is
+ * miscompiled in loops by some engines.
+ */
+import type { Kernels } from "../core/kernels.generated.js";
+
+/** Every export of the module but its memory. */
+export type KernelName = Exclude<keyof Kernels, "memory">;
+
+/** Stands for scratch among arguments: each thread puts its own there. No address is negative. */
+export const SCRATCH = -1;
+
+/** Calls of a kernel. */
+export interface Job {
+  readonly name: KernelName;
+  /** `SCRATCH` only as the last one. */
+  readonly args: readonly number[];
+  /** How many calls; default 1. */
+  readonly times?: number;
+  /** What is added to the first arguments from each call to the next. */
+  readonly steps?: readonly number[];
+}
+
+const LIMIT = 0;
+const TICKET = 1;
+const DONE = 2;
+const COUNTER_BYTES = 64;
+
+/** Jobs that fit the queue; a power of two. */
+const SLOTS = 128;
+const MOST_ARGS = 16;
+/** f64 values of a job: kernel, calls, number of arguments, number of steps, arguments, steps. */
+const HEAD = 4;
+const SLOT = HEAD + 2 * MOST_ARGS;
+
+/** Looks at DONE before the lead parks: about as long as parking and waking take. */
+const SPINS = 2000;
+
+/** Bytes of the queue. */
+export const TEAM_BYTES = COUNTER_BYTES + SLOTS * SLOT * 8;
+
+export class Team {
+  readonly threads: number;
+  readonly #kernels: Kernels;
+  readonly #names: KernelName[];
+  readonly #counters: Int32Array;
+  readonly #slots: Float64Array;
+  readonly #scratch: number;
+
+  /** `scratch` is the address of this thread's own, enough for every kernel that takes some. */
+  constructor(kernels: Kernels, threads: number, queue: number, scratch: number) {
+    const { buffer } = kernels.memory;
+    this.threads = threads;
+    this.#kernels = kernels;
+    // The order of a module's exports is the same in every instance of it.
+    this.#names = Object.keys(kernels) as KernelName[];
+    this.#counters = new Int32Array(buffer, queue, COUNTER_BYTES / 4);
+    this.#slots = new Float64Array(buffer, queue + COUNTER_BYTES, SLOTS * SLOT);
+    this.#scratch = scratch;
+  }
+
+  /** Has all jobs done, in any order; returns when they are. Only the lead calls this. */
+  run(jobs: readonly Job[]): void {
+    for (let from = 0; from < jobs.length; from += SLOTS) this.#publish(jobs.slice(from, from + SLOTS));
+  }
+
+  /** Works for the lead for ever. */
+  serve(): never {
+    for (;;) {
+      this.#work();
+      const limit = Atomics.load(this.#counters, LIMIT);
+      if (limit === Atomics.load(this.#counters, TICKET)) Atomics.wait(this.#counters, LIMIT, limit);
+    }
+  }
+
+  #publish(jobs: readonly Job[]): void {
+    const counters = this.#counters;
+    const first = Atomics.load(counters, LIMIT);
+    for (const [i, job] of jobs.entries()) this.#write(first + i, job);
+    const limit = (first + jobs.length) | 0;
+    Atomics.store(counters, LIMIT, limit);
+    Atomics.notify(counters, LIMIT);
+    this.#work();
+    for (let spins = 0; spins < SPINS; spins++) if (Atomics.load(counters, DONE) === limit) return;
+    for (let done = Atomics.load(counters, DONE); done !== limit; done = Atomics.load(counters, DONE)) {
+      Atomics.wait(counters, DONE, done);
+    }
+  }
+
+  /** Takes jobs until there are none. */
+  #work(): void {
+    const counters = this.#counters;
+    for (;;) {
+      const ticket = Atomics.load(counters, TICKET);
+      if (ticket === Atomics.load(counters, LIMIT)) return;
+      if (Atomics.compareExchange(counters, TICKET, ticket, (ticket + 1) | 0) !== ticket) continue;
+      this.#execute(ticket);
+      Atomics.add(counters, DONE, 1);
+      Atomics.notify(counters, DONE);
+    }
+  }
+
+  #write(ticket: number, { name, args, times = 1, steps = [] }: Job): void {
+    const at = (ticket & (SLOTS - 1)) * SLOT;
+    this.#slots.set([this.#names.indexOf(name), times, args.length, steps.length, ...args, ...steps], at);
+  }
+
+  #execute(ticket: number): void {
+    const at = (ticket & (SLOTS - 1)) * SLOT;
+    const [index, times, argCount, stepCount, ...rest] = this.#slots.subarray(at, at + SLOT);
+    const args = rest.slice(0, argCount);
+    const steps = rest.slice(argCount, argCount + stepCount);
+    if (args[argCount - 1] === SCRATCH) args[argCount - 1] = this.#scratch;
+    const kernel = this.#kernels[this.#names[index]] as (...args: number[]) => unknown;
+    for (let i = 0; i < times; i++) {
+      kernel(...args);
+      for (let j = 0; j < stepCount; j++) args[j] += steps[j];
+    }
+  }
+}
