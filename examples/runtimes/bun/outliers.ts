@@ -15,7 +15,7 @@ function stop(message: string): never {
 
 const threshold = Number(Bun.argv[2] ?? 3);
 if (!(threshold > 0)) stop(`the threshold must be a number above 0, got "${Bun.argv[2]}"`);
-const { data: table } = Papa.parse<string[]>((await Bun.stdin.text()).trim());
+const { data: table } = Papa.parse<string[]>((await Bun.stdin.text()).trim(), { delimiter: "," });
 const [names, ...rows] = table;
 if (rows.length < 4) stop(`at least 4 rows are needed, got ${rows.length}`);
 rows.forEach((row, i) => {

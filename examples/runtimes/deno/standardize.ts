@@ -8,7 +8,7 @@ import { StandardScaler } from "evenkeel";
 import Papa from "papaparse";
 
 const text = await new Response(Deno.stdin.readable).text();
-const { data: table, errors } = Papa.parse<string[]>(text.trim());
+const { data: table, errors } = Papa.parse<string[]>(text.trim(), { delimiter: "," });
 const [names, ...rows] = table;
 const ragged = rows.findIndex((row) => row.length !== names.length);
 if (errors.length > 0 || ragged >= 0 || rows.length === 0) {
