@@ -47,7 +47,8 @@ async function serve(command, args) {
   child.stderr.on("data", (text) => {
     printed += text;
   });
-  for await (const text of child.stdout) {
+  // Left open behind the address: a server whose output nobody takes dies of it.
+  for await (const text of child.stdout.iterator({ destroyOnReturn: false })) {
     printed += text;
     const found = /http:\/\/127\.0\.0\.1:\d+/.exec(printed);
     if (found) {
