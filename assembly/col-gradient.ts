@@ -44,9 +44,11 @@ function colGradAdd1<T>(s: usize, q: usize, c: usize, dy: usize, x: usize, width
 
 /** sum[j] += s[j], in f64. */
 export function runAddWide<T>(sum: usize, s: usize, width: i32): void {
-  for (let j: usize = 0; j < <usize>width; j++) {
-    store<f64>(sum + (j << 3), load<f64>(sum + (j << 3)) + <f64>load<T>(s + j * sizeof<T>()));
+  const end = sum + ((<usize>(width & ~1)) << 3);
+  for (; sum < end; sum += 16, s += 2 * sizeof<T>()) {
+    v.store(sum, v.add<f64>(v.load(sum), v.loadAs<T, f64>(s)));
   }
+  if (width & 1) store<f64>(sum, load<f64>(sum) + <f64>load<T>(s));
 }
 
 export function colGradSums<T>(

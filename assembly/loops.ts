@@ -28,25 +28,31 @@ export function map<T, P>(
   k4: v128,
 ): void {
   const p = changetype<P>(0);
-  const fours = y + (v.wholeBytes<T>(n) & ~63);
-  for (; y < fours; y += 64, x += 64, u += 64, w += 64, b += 64) {
+  const end = v.wholeBytes<T>(n);
+  const fours = end & ~63;
+  let i: usize = 0;
+  for (; i < fours; i += 64) {
+    const xi = x + i;
+    const ui = u + i;
+    const wi = w + i;
+    const bi = b + i;
+    const yi = y + i;
     // @ts-ignore: P has `at`
-    v.store(y, p.at<T>(x, u, w, b, k0, k1, k2, k3, k4));
+    v.store(yi, p.at<T>(xi, ui, wi, bi, k0, k1, k2, k3, k4));
     // @ts-ignore: P has `at`
-    v.store(y + 16, p.at<T>(x + 16, u + 16, w + 16, b + 16, k0, k1, k2, k3, k4));
+    v.store(yi + 16, p.at<T>(xi + 16, ui + 16, wi + 16, bi + 16, k0, k1, k2, k3, k4));
     // @ts-ignore: P has `at`
-    v.store(y + 32, p.at<T>(x + 32, u + 32, w + 32, b + 32, k0, k1, k2, k3, k4));
+    v.store(yi + 32, p.at<T>(xi + 32, ui + 32, wi + 32, bi + 32, k0, k1, k2, k3, k4));
     // @ts-ignore: P has `at`
-    v.store(y + 48, p.at<T>(x + 48, u + 48, w + 48, b + 48, k0, k1, k2, k3, k4));
+    v.store(yi + 48, p.at<T>(xi + 48, ui + 48, wi + 48, bi + 48, k0, k1, k2, k3, k4));
   }
-  const ones = y + (v.wholeBytes<T>(n) & 63);
-  for (; y < ones; y += 16, x += 16, u += 16, w += 16, b += 16) {
+  for (; i < end; i += 16) {
     // @ts-ignore: P has `at`
-    v.store(y, p.at<T>(x, u, w, b, k0, k1, k2, k3, k4));
+    v.store(y + i, p.at<T>(x + i, u + i, w + i, b + i, k0, k1, k2, k3, k4));
   }
   const rest = n & (v.lanes<T>() - 1);
   // @ts-ignore: P has `at`
-  if (rest) v.storeHead<T>(y, p.at<T>(x, u, w, b, k0, k1, k2, k3, k4), rest);
+  if (rest) v.storeHead<T>(y + i, p.at<T>(x + i, u + i, w + i, b + i, k0, k1, k2, k3, k4), rest);
 }
 
 /**

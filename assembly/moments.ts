@@ -1,13 +1,18 @@
 /**
  * Count, mean and M2 = Σ(x − mean)² of rows (contiguous runs), and the merge of moments.
  *
- * Formula: each block of a fixed size is read twice while it is in cache, first for its sum, then for Σd and Σd² about
- *   the rounded mean c, d = x − c: mean = c + Σd/n, M2 = Σd² − (Σd)²/n. Blocks are merged in order, in f64, by
- *   δ = mean₂ − mean₁, mean = mean₁ + δ·n₂/n, M2 = M2₁ + M2₂ + δ²·n₁n₂/n.
+ * Formula: blocks of a fixed size, each by Σd and Σd² about a rounded center c, d = x − c: mean = c + Σd/n,
+ *   M2 = Σd² − (Σd)²/n. Blocks are merged in order, in f64, by δ = mean₂ − mean₁, mean = mean₁ + δ·n₂/n,
+ *   M2 = M2₁ + M2₂ + δ²·n₁n₂/n. The center of a block is the mean of its first 16
+ *   elements, so that it is read once; where these are unlike the rest, so that (Σd)²/n takes more than a quarter of Σd²,
+ *   it is read again about the mean just found.
  * Shapes: x [rows, n]; mean and m2 are f64, one a row. `seen` elements are already in mean and m2; 0 starts anew.
  *   Splitting the input at multiples of a block gives the same bits as one call.
- * Error: mean about an ulp of the deviation, M2 a few ulps, at any offset of the data. A block whose f32 sums overflow
- *   is read again in f64. NaN or infinity in a row gives NaN there alone.
+ * Error: mean about an ulp of the deviation, M2 a few ulps, at any offset of the data. In full, with m terms in a lane,
+ *   u half an ulp and t = (Σd)²/(n·Σd²): Σd² is off by (m + 3)·u·Σd² at the most, (Σd)²/n by 2√t as much (as Σ|d| is at
+ *   most √(n·Σd²)), so M2 by (m + 3)·u·(1 + 2√t)/(1 − t), and the mean by (m + 2)·u/√(1 − t) deviations: for t up to 1/4
+ *   2.7 and 1.2 times the bounds of the center that is the mean. A block whose f32 sums overflow is read again in f64.
+ *   NaN or infinity in a row gives NaN there alone.
  * Source: T. F. Chan, G. H. Golub, R. J. LeVeque, "Algorithms for computing the sample variance", 1983.
  */
 import { reduce, reducePair, secondSum } from "./loops";
@@ -59,18 +64,32 @@ class Deviation {
 export let runMean: f64 = 0;
 export let runM2: f64 = 0;
 
-/** Scalar form: c = Σx/n; mean = c + Σ(x − c)/n; M2 = Σ(x − c)² − (Σ(x − c))²/n. */
+/** Elements at the start of a block whose mean stands in for that of the block. */
+const HEAD: i32 = 16;
+
+/** The share of Σd² that (Σd)²/n may take before the block is read again about a better center. */
+const LOSS: f64 = 0.25;
+
+/** Scalar form: mean = c + Σ(x − c)/n; M2 = Σ(x − c)² − (Σ(x − c))²/n. */
 function blockMoments<T>(x: usize, n: i32): void {
   const count = <f64>n;
-  const center = <T>(reduce<T, Identity>(x, 0, 0, n, v.zero()) / count);
-  const sumD = reducePair<T, Deviation>(x, 0, 0, n, v.splat<T>(center));
-  const m2 = secondSum - (sumD * sumD) / count;
-  if (sizeof<T>() == 4 && !(m2 < Infinity)) {
-    blockMomentsWide(x, n);
-    return;
+  const head = n < HEAD ? n : HEAD;
+  let center = <T>(reduce<T, Identity>(x, 0, 0, head, v.zero()) / <f64>head);
+  let sumD = reducePair<T, Deviation>(x, 0, 0, n, v.splat<T>(center));
+  let offset = sumD / count;
+  let loss = sumD * offset;
+  if (!(loss <= LOSS * secondSum && secondSum < Infinity)) {
+    center = <T>(<f64>center + offset);
+    sumD = reducePair<T, Deviation>(x, 0, 0, n, v.splat<T>(center));
+    offset = sumD / count;
+    loss = sumD * offset;
+    if (sizeof<T>() == 4 && !(secondSum - loss < Infinity)) {
+      blockMomentsWide(x, n);
+      return;
+    }
   }
-  runMean = <f64>center + sumD / count;
-  runM2 = m2 < 0 ? 0 : m2;
+  runMean = <f64>center + offset;
+  runM2 = max<f64>(secondSum - loss, 0);
 }
 
 /** `blockMoments` of f32 data in f64, for sums that overflow f32. */

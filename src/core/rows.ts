@@ -239,14 +239,16 @@ export function normalizeRowsGrad(
       const mean = stageValues(statistics.mean, "float64");
       const rstd = stageValues(statistics.rstd, "float64");
       const weight = stageWhole(options.weight, x.dtype);
-      const weights = new WeightGrads(options, mean, rstd, x.dtype);
-      const plan = { rows, n, rowMultiple: weights.rowMultiple };
+      const dweight = scratchF64(period * n);
+      const dbias = scratchF64(period * n);
+      const workspace = scratch(k.rowNormalizeGradScratchBytes(n));
+      // Whole blocks of rows in each chunk keep the tree of the weights' sums the same for any chunking.
+      const plan = { rows, n, rowMultiple: kernels().colBlockRows() * period };
       stream(plan, [dy, x], [dx], ([g, from, to], { row, rows: count }) => {
-        weights.add(g, from, row, count, 0, n);
-        const at = 8 * row;
-        k.rowNormalizeGrad(to, g, from, weight, mean + at, rstd + at, count, n, row, period, centered);
+        const [m, r] = [mean + 8 * row, rstd + 8 * row];
+        k.rowNormalizeGrad(to, dweight, dbias, g, from, weight, m, r, count, n, period, centered, workspace);
       });
-      return weights.result;
+      return { dweight: copyF64(dweight, period * n), dbias: copyF64(dbias, period * n) };
     });
   }
   const sums = rowGradSums(dy, x, options, statistics);
