@@ -37,8 +37,8 @@ const MOST_ARGS = 16;
 const HEAD = 4;
 const SLOT = HEAD + 2 * MOST_ARGS;
 
-/** Looks at DONE before the lead parks: about as long as parking and waking take. */
-const SPINS = 2000;
+/** Looks at a counter before a thread parks: about as long as parking and waking take, so little is lost either way. */
+const SPINS = 20000;
 
 /** Bytes of the queue. */
 export const TEAM_BYTES = COUNTER_BYTES + SLOTS * SLOT * 8;
@@ -71,10 +71,16 @@ export class Team {
   /** Works for the lead for ever. */
   serve(): never {
     for (;;) {
-      this.#work();
       const limit = Atomics.load(this.#counters, LIMIT);
-      if (limit === Atomics.load(this.#counters, TICKET)) Atomics.wait(this.#counters, LIMIT, limit);
+      this.#work();
+      this.#await(LIMIT, limit);
     }
+  }
+
+  /** Returns when a counter is no longer `value`, or maybe before. */
+  #await(counter: number, value: number): void {
+    for (let spins = 0; spins < SPINS; spins++) if (Atomics.load(this.#counters, counter) !== value) return;
+    Atomics.wait(this.#counters, counter, value);
   }
 
   #publish(jobs: readonly Job[]): void {
@@ -85,9 +91,8 @@ export class Team {
     Atomics.store(counters, LIMIT, limit);
     Atomics.notify(counters, LIMIT);
     this.#work();
-    for (let spins = 0; spins < SPINS; spins++) if (Atomics.load(counters, DONE) === limit) return;
     for (let done = Atomics.load(counters, DONE); done !== limit; done = Atomics.load(counters, DONE)) {
-      Atomics.wait(counters, DONE, done);
+      this.#await(DONE, done);
     }
   }
 
