@@ -34,10 +34,6 @@ const ROW_KERNELS: { readonly [Name in BaseName]?: Roles<Name> } = {
     ...(["data", "data", "shared", "shared", "value", "value"] as const),
     ...(["rows", "n", "first", "shared", "shared", "shared"] as const),
   ],
-  rowNormalizeGrad: [
-    ...(["data", "data", "data", "shared", "value", "value"] as const),
-    ...(["rows", "n", "first", "shared", "shared"] as const),
-  ],
   colAffine: ["data", "data", "shared", "shared", "shared", "rows", "n"],
   colGradAffine: ["data", "data", "data", "shared", "shared", "shared", "shared", "shared", "rows", "n"],
   colCenterWide: ["wide", "data", "shared", "rows", "n"],
