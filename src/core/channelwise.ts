@@ -7,8 +7,8 @@ import {
   arrayClass,
   checkSame,
   type Operand,
+  readCoefficients,
   readTensor,
-  readValues,
   Target,
   type Tensor,
   type TensorLike,
@@ -76,8 +76,8 @@ export function readArguments(method: string, x: TensorLike, options: ChannelNor
   const operand = readTensor(method, "x", x);
   const geometry = geometryOf(method, operand, options.layout);
   const eps = checkNumber(method, "eps", options.eps ?? 1e-5, 0);
-  const weight = readValues(method, "weight", options.weight, geometry.c, PER_CHANNEL, 1);
-  const bias = readValues(method, "bias", options.bias, geometry.c, PER_CHANNEL, 0);
+  const weight = readCoefficients(method, "weight", options.weight, geometry.c, PER_CHANNEL, 1);
+  const bias = readCoefficients(method, "bias", options.bias, geometry.c, PER_CHANNEL, 0);
   const y = new Target(method, options.out, operand);
   y.checkOverlap(method, "x", operand);
   return { x: operand, geometry, weight, bias, eps, y };
@@ -102,7 +102,7 @@ export function readGradientArguments(
   const gradient = readTensor(method, "dy", dy);
   checkSame(method, "dy", gradient, x, "x");
   const geometry = geometryOf(method, x, saved.options.layout);
-  const weight = readValues(method, "weight", saved.options.weight, geometry.c, PER_CHANNEL, 1);
+  const weight = readCoefficients(method, "weight", saved.options.weight, geometry.c, PER_CHANNEL, 1);
   const dx = new Target(method, out, x);
   dx.checkOverlap(method, "x", x);
   dx.checkOverlap(method, "dy", gradient);

@@ -7,7 +7,7 @@
  */
 import { applyAffine, applyGradient, cellGradSums, cellMoments, type Mask } from "./cells.js";
 import type { Geometry } from "./geometry.js";
-import { copyF64, kernelsOf, scratch, scratchF64, withScratch } from "./memory.js";
+import { copyF64, kernelsOf, passingF64, scratch, scratchF64, withScratch } from "./memory.js";
 import { type Moments, mergeCells, rstdOf } from "./moments.js";
 import { stageValues, streamGroups, type Tiles } from "./stream.js";
 import type { Operand, Target } from "./tensor.js";
@@ -140,7 +140,7 @@ export function applyGroups(
 ): void {
   const { n, c } = geometry;
   if (grouping.perChannel) {
-    const scale = new Float64Array(c);
+    const scale = passingF64(c);
     for (let i = 0; i < c; i++) scale[i] = rstd[i] * weight[i];
     applyAffine(y, x, geometry, { mean, scale, shift: bias }, mask);
     return;

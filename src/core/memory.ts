@@ -239,3 +239,27 @@ export function scratchF64(n: number): number {
 export function copyF64(pointer: number, n: number): Float64Array {
   return floats64.slice(pointer / 8, pointer / 8 + n);
 }
+
+/** Bytes of the chunks that short arrays are views of, and of the longest such array. */
+const CHUNK_BYTES = 1 << 15;
+const SHORT_BYTES = 1 << 12;
+
+let chunk = new ArrayBuffer(0);
+let chunkTop = 0;
+
+/**
+ * n f64 zeros for the length of a call. V8 allocates a typed array of more than 64 bytes outside its heap, which takes ten
+ * times as long as a view: short ones are views of one buffer. That buffer is why they may not leave the package, where
+ * someone could transfer it.
+ */
+export function passingF64(n: number): Float64Array {
+  const bytes = n * 8;
+  if (bytes <= 64 || bytes > SHORT_BYTES) return new Float64Array(n);
+  if (chunkTop + bytes > chunk.byteLength) {
+    chunk = new ArrayBuffer(CHUNK_BYTES);
+    chunkTop = 0;
+  }
+  const values = new Float64Array(chunk, chunkTop, n);
+  chunkTop += bytes;
+  return values;
+}

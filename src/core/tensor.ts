@@ -3,7 +3,16 @@
  * own memory.
  */
 import { fail, show } from "./errors.js";
-import { allocate, type DType, deallocate, elementBytes, heapOf, pointerOf, type TypedArray } from "./memory.js";
+import {
+  allocate,
+  type DType,
+  deallocate,
+  elementBytes,
+  heapOf,
+  passingF64,
+  pointerOf,
+  type TypedArray,
+} from "./memory.js";
 
 /** Anything with `data` and `shape`; `dims` is taken for `shape`, so an ONNX Runtime tensor goes straight in. */
 export type TensorLike =
@@ -227,10 +236,33 @@ export function readValues(
   meaning: string,
   fallback: number,
 ): Float64Array {
+  return readInto(new Float64Array(length), method, name, value, meaning, fallback);
+}
+
+/** `readValues` for the length of a call: see `passingF64`. */
+export function readCoefficients(
+  method: string,
+  name: string,
+  value: VectorLike | null | undefined,
+  length: number,
+  meaning: string,
+  fallback: number,
+): Float64Array {
+  return readInto(passingF64(length), method, name, value, meaning, fallback);
+}
+
+function readInto(
+  values: Float64Array,
+  method: string,
+  name: string,
+  value: VectorLike | null | undefined,
+  meaning: string,
+  fallback: number,
+): Float64Array {
+  const { length } = values;
   const found = readVector(method, name, value, length, meaning);
-  const values = new Float64Array(length);
   if (found === undefined) return values.fill(fallback);
-  // A loop, since constructors and views cost more than the few values of most vectors.
+  // A loop, since a view of the memory costs more than the few values of most vectors.
   const source = found.heap ?? heapOf(found.dtype);
   const from = found.heap === null ? found.pointer / elementBytes(found.dtype) : 0;
   for (let i = 0; i < length; i++) values[i] = source[from + i];

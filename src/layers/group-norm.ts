@@ -14,8 +14,8 @@ import { normalizeRows, normalizeRowsGrad } from "../core/rows.js";
 import {
   checkSame,
   type Operand,
+  readCoefficients,
   readTensor,
-  readValues,
   readVector,
   Target,
   type Tensor,
@@ -65,8 +65,8 @@ export function groupNormForwardAs(
     const bias = readVector(method, "bias", options.bias, c, PER_CHANNEL);
     Object.assign(statistics, normalizeRows(y, operand, rowOptions(geometry, numGroups, weight, bias), eps));
   } else {
-    const weight = readValues(method, "weight", options.weight, c, PER_CHANNEL, 1);
-    const bias = readValues(method, "bias", options.bias, c, PER_CHANNEL, 0);
+    const weight = readCoefficients(method, "weight", options.weight, c, PER_CHANNEL, 1);
+    const bias = readCoefficients(method, "bias", options.bias, c, PER_CHANNEL, 0);
     const grouping = byGroup(geometry, numGroups);
     const { mean, rstd } = normalizeGroups(y, operand, geometry, grouping, weight, bias, eps);
     Object.assign(statistics, { mean, rstd });
@@ -96,7 +96,7 @@ export function groupNormBackwardAs(
     const rows = rowOptions(geometry, numGroups, weight);
     return channelGradients(dx, x, normalizeRowsGrad(dx, gradient, x, rows, saved), options);
   }
-  const weight = readValues(method, "weight", options.weight, c, PER_CHANNEL, 1);
+  const weight = readCoefficients(method, "weight", options.weight, c, PER_CHANNEL, 1);
   const grouping = byGroup(geometry, numGroups);
   const count = new Float64Array(grouping.groups).fill((c / numGroups) * s);
   const statistics = { mean: saved.mean, rstd: saved.rstd, count };
