@@ -15,9 +15,10 @@ type Kernel = (...args: number[]) => void;
 
 /**
  * What an argument of a kernel over rows is: the number of rows; their length; data, a row of elements for each row;
- * the same in f64; an f64 value for each row; the number of the first row; or something that all rows share.
+ * the same in f64; an f64 value for each row; the number of the first row; or something that all rows share. A row of
+ * several runs is as many times as long.
  */
-type Role = "rows" | "n" | "data" | "wide" | "value" | "first" | "shared";
+type Role = "rows" | "n" | "runs" | "data" | "wide" | "value" | "first" | "shared";
 type RoleOfEach<Args extends readonly unknown[]> = { readonly [I in keyof Args]: Role };
 type Roles<Name extends BaseName> = RoleOfEach<Parameters<Kernels[`${Name}_f32`]>>;
 
@@ -37,6 +38,16 @@ const ROW_KERNELS: { readonly [Name in BaseName]?: Roles<Name> } = {
   colAffine: ["data", "data", "shared", "shared", "shared", "rows", "n"],
   colGradAffine: ["data", "data", "data", "shared", "shared", "shared", "shared", "shared", "rows", "n"],
   colCenterWide: ["wide", "data", "shared", "rows", "n"],
+  planeAffine: ["data", "data", "shared", "shared", "shared", "rows", "n", "first", "shared"],
+  planeGradSums: ["value", "value", "data", "data", "shared", "rows", "n", "first", "shared"],
+  planeGradAffine: [
+    ...(["data", "data", "data", "shared", "shared", "shared", "shared", "shared"] as const),
+    ...(["rows", "n", "first", "shared"] as const),
+  ],
+  planeNormalize: [
+    ...(["data", "data", "value", "value", "value", "shared", "shared"] as const),
+    ...(["rows", "shared", "runs", "n", "shared", "first", "shared", "shared"] as const),
+  ],
 };
 
 /** Multiplications with addition of a matrix product that take as long as reading or writing an element. */
@@ -92,10 +103,12 @@ function rowKernel(
   const whole = module[name] as Kernel;
   const atRows = roles.indexOf("rows");
   const atN = roles.indexOf("n");
+  const atRuns = roles.indexOf("runs");
   return (...args) => {
-    const [rows, n] = [args[atRows], args[atN]];
+    const rows = args[atRows];
+    const n = args[atN] * (atRuns < 0 ? 1 : args[atRuns]);
     if (rows * n < least) return whole(...args);
-    const steps = { data: n * width, wide: n * 8, value: 8, first: 1, rows: 0, n: 0, shared: 0 };
+    const steps = { data: n * width, wide: n * 8, value: 8, first: 1, rows: 0, n: 0, runs: 0, shared: 0 };
     // A pointer of 0 says that the argument is absent.
     const step = (role: Role, arg: number) => (arg === 0 && role !== "first" ? 0 : steps[role]);
     team.run(
