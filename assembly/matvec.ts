@@ -66,6 +66,29 @@ function colCombine4<T>(s: usize, a: usize, stride: usize, u: usize, width: i32)
   }
 }
 
+/** Eight rows, added in fours as by `colCombine4`: half as much traffic with the sums. */
+function colCombine8<T>(s: usize, a: usize, stride: usize, u: usize, width: i32): void {
+  const end = s + <usize>width * sizeof<T>();
+  const u0 = v.loadSplat<T>(u);
+  const u1 = v.loadSplat<T>(u + sizeof<T>());
+  const u2 = v.loadSplat<T>(u + 2 * sizeof<T>());
+  const u3 = v.loadSplat<T>(u + 3 * sizeof<T>());
+  const u4 = v.loadSplat<T>(u + 4 * sizeof<T>());
+  const u5 = v.loadSplat<T>(u + 5 * sizeof<T>());
+  const u6 = v.loadSplat<T>(u + 6 * sizeof<T>());
+  const u7 = v.loadSplat<T>(u + 7 * sizeof<T>());
+  const s2 = stride << 1;
+  let b = a + (stride << 2);
+  for (; s < end; s += 16, a += 16, b += 16) {
+    const p = v.add<T>(v.mul<T>(u0, v.load(a)), v.mul<T>(u1, v.load(a + stride)));
+    const q = v.add<T>(v.mul<T>(u2, v.load(a + s2)), v.mul<T>(u3, v.load(a + s2 + stride)));
+    const first = v.add<T>(v.load(s), v.add<T>(p, q));
+    const p2 = v.add<T>(v.mul<T>(u4, v.load(b)), v.mul<T>(u5, v.load(b + stride)));
+    const q2 = v.add<T>(v.mul<T>(u6, v.load(b + s2)), v.mul<T>(u7, v.load(b + s2 + stride)));
+    v.store(s, v.add<T>(first, v.add<T>(p2, q2)));
+  }
+}
+
 function colCombine1<T>(s: usize, a: usize, u: usize, width: i32): void {
   const end = s + <usize>width * sizeof<T>();
   const u0 = v.loadSplat<T>(u);
@@ -81,6 +104,10 @@ export function colCombine<T>(y: usize, a: usize, u: usize, rows: i32, n: i32, s
       memory.fill(scratch, 0, <usize>((width + 3) & ~3) * sizeof<T>());
       let at = a + <usize>j * sizeof<T>();
       let i = 0;
+      for (; i + 8 <= height; i += 8) {
+        colCombine8<T>(scratch, at, stride, u + <usize>i * sizeof<T>(), width);
+        at += stride << 3;
+      }
       for (; i + 4 <= height; i += 4) {
         colCombine4<T>(scratch, at, stride, u + <usize>i * sizeof<T>(), width);
         at += stride << 2;

@@ -63,10 +63,10 @@ function difference(ourResults, theirResults, benchCase) {
 }
 
 /**
- * Contestants of a case: `ours`, and `others` in the order of the table (ours again, the limits, the peers that agree
+ * Contestants of a case: `ours`, and `others` in the order of the table (ours again unless that is not asked for, the limits, the peers that agree
  * with us); `lacking` names peers without the operation, `failed` says why others are left out.
  */
-export async function prepareCase(benchCase, peers) {
+export async function prepareCase(benchCase, peers, { again = true } = {}) {
   const inputs = benchCase.inputs();
   const own = ownContestant(benchCase, inputs);
   const ours = { name: "evenkeel", ...own };
@@ -86,8 +86,8 @@ export async function prepareCase(benchCase, peers) {
     if (problem) failed.push(`${contestant.name}: ${problem}`);
     else agreeing.push(contestant);
   }
-  const again = { name: "evenkeel again", run: own.run, isReference: true };
-  const others = [again, ...(await limitsOf(benchCase)), ...agreeing];
+  const reference = { name: "evenkeel again", run: own.run, isReference: true };
+  const others = [...(again ? [reference] : []), ...(await limitsOf(benchCase)), ...agreeing];
   const close = async () => {
     for (const contestant of [ours, ...contestants]) await contestant.close?.();
   };

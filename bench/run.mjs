@@ -5,14 +5,15 @@ import { parseArgs } from "node:util";
 import { cases, sweeps } from "./cases.mjs";
 import { prepareCase } from "./contestants.mjs";
 import { elements } from "./data.mjs";
-import { caseTable, overview, sweepTables, titleOf, toJson } from "./format.mjs";
+import { caseTable, curveLine, overview, sweepTables, titleOf, toJson } from "./format.mjs";
 import { calibrate, measurePairs } from "./measure.mjs";
 import { openLoops, openPeers } from "./peers/index.mjs";
 import { writeReport } from "./report.mjs";
 
 const USAGE = `npm run bench -- [options]
 
-  --filter text  only what has this text in its title, as in "layer norm [64,768] f32, heap"
+  --filter text  only what has this text in its title, as in "layer norm [64,768] f32, heap"; given several times, any
+                 of the texts
   --quick        a fraction of the time for each pair, without the slow cases
   --sweep        in place of the cases, each row-wise and channel-wise method beside the plain loop from 64 to 16 M
                  elements: curves for the report, and a list of the sizes at which it falls short
@@ -21,7 +22,7 @@ const USAGE = `npm run bench -- [options]
 
 function readOptions() {
   const options = {
-    filter: { type: "string", default: "" },
+    filter: { type: "string", multiple: true, default: [""] },
     quick: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
     sweep: { type: "boolean", default: false },
@@ -47,26 +48,28 @@ if (options.help) {
  */
 const FULL = { seconds: 0.15, minCycles: 3, warmUp: 0.03, patience: 0.15 };
 const QUICK = { seconds: 0.03, minCycles: 3, warmUp: 0.005, patience: 0.1 };
-/** For the points of a sweep, of which there are hundreds. */
-const BRIEF = { seconds: 0.015, minCycles: 2, warmUp: 0.006, patience: 0.04 };
+/** For the points of a sweep, of which there are hundreds: not against ourselves, too. */
+const BRIEF = { again: false, seconds: 0.015, minCycles: 2, warmUp: 0.006, patience: 0.04 };
+
+const isWanted = (title) => options.filter.some((text) => title.includes(text));
 
 const say = options.json ? console.error : console.log;
 
 async function measureCase(benchCase, peers, effort) {
-  const { ours, others, lacking, failed, close } = await prepareCase(benchCase, peers);
+  const { ours, others, lacking, failed, close } = await prepareCase(benchCase, peers, effort);
   for (const contestant of [ours, ...others]) await calibrate(contestant, effort);
   const measured = await measurePairs(titleOf(benchCase), ours, others, effort);
   await close();
   const pairs = measured.filter(({ error }) => !error);
   failed.push(...measured.filter(({ error }) => error).map(({ name, error }) => `${name}: ${error.message}`));
-  // Our time is the one against ourselves, where no peer has been in the caches; the first pair.
+  // Our time is the one of the first pair, against ourselves or the copy, where no peer has been in the caches.
   const result = { benchCase, ours: pairs[0].ours, pairs, lacking, failed };
   if (options.json) console.log(JSON.stringify(toJson(result)));
   return result;
 }
 
 async function measureCases(peers) {
-  const selected = cases.filter((c) => titleOf(c).includes(options.filter) && !(options.quick && c.slow));
+  const selected = cases.filter((c) => isWanted(titleOf(c)) && !(options.quick && c.slow));
   const results = [];
   for (const benchCase of selected) {
     const result = await measureCase(benchCase, peers, options.quick ? QUICK : FULL);
@@ -74,16 +77,15 @@ async function measureCases(peers) {
     say(caseTable(result));
   }
   if (selected.length === 0)
-    say(`No case has "${options.filter}" in its title${options.quick ? " in a quick run" : ""}.`);
+    say(`No case has "${options.filter.join('" or "')}" in its title${options.quick ? " in a quick run" : ""}.`);
   if (results.length > 1) say(`${overview(results)}\n`);
   return results;
 }
 
 async function measureSweeps(peers) {
-  const selected = sweeps.filter(({ name, where }) => `${name}, ${where}`.includes(options.filter));
+  const selected = sweeps.filter(({ name, where }) => isWanted(`${name}, ${where}`));
   const curves = [];
   for (const { name, where, cases: sizes } of selected) {
-    say(`sweep: ${name}, ${where}`);
     const points = [];
     for (const benchCase of sizes) {
       const point = await measureCase(benchCase, peers, BRIEF);
@@ -91,8 +93,13 @@ async function measureSweeps(peers) {
       for (const line of point.failed) say(`  skipped: ${line}`);
     }
     curves.push({ name, where, points });
+    say(curveLine(curves.at(-1)));
   }
-  say(selected.length > 0 ? `\n${sweepTables(curves)}\n` : `No sweep has "${options.filter}" in its title.`);
+  say(
+    selected.length > 0
+      ? `\n${sweepTables(curves)}\n`
+      : `No sweep has "${options.filter.join('" or "')}" in its title.`,
+  );
   return curves;
 }
 

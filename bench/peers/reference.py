@@ -52,6 +52,74 @@ def torch_operations():
     def unit_rows(_, x):
         return F.normalize(x)
 
+    def unit_weights(p, x):
+        return x / torch.linalg.vector_norm(x.flatten(1), dim=1).reshape([-1] + [1] * (x.dim() - 1))
+
+    def weight_norm(_, x, g):
+        return torch._weight_norm(x, g.unsqueeze(1), 0)
+
+    def local_response_norm(_, x):
+        return F.local_response_norm(x, 5)
+
+    def selu(_, x):
+        return F.selu(x)
+
+    def cosine_linear(_, x, w, **__):
+        return F.linear(F.normalize(x), F.normalize(w))
+
+    def standardized_relu(z):
+        return (F.relu(z) - 0.3989422804014327) / 0.5838193701035489
+
+    def norm_prop_linear(_, x, w, gamma, beta):
+        return standardized_relu(F.linear(x, F.normalize(w)) * gamma + beta)
+
+    def norm_prop_conv(_, x, w, gamma, beta):
+        z = F.conv2d(x, F.normalize(w.flatten(1)).reshape(w.shape), padding=1)
+        return standardized_relu(z * gamma.reshape(-1, 1, 1) + beta.reshape(-1, 1, 1))
+
+    def windows_to_columns(_, x):
+        return F.unfold(x, 3, padding=1)
+
+    def columns_to_windows(p, x):
+        return F.fold(x, p["shape"][2:], 3, padding=1)
+
+    def image_to_tensor(_, x):
+        """What torchvision's ToTensor and Normalize come to."""
+        planes = x.permute(2, 0, 1)[:3].contiguous().float().div(255)
+        mean = torch.tensor([0.485, 0.456, 0.406]).reshape(3, 1, 1)
+        std = torch.tensor([0.229, 0.224, 0.225]).reshape(3, 1, 1)
+        return planes.sub_(mean).div_(std)
+
+    def spectral_norm(p):
+        """The forward pass of torch.nn.utils.parametrizations.spectral_norm in training, with one step."""
+        arrays = tensors(p)
+        x, start = arrays["x"], arrays["u"]
+
+        def call():
+            with torch.inference_mode():
+                v = F.normalize(torch.mv(x.t(), start), dim=0, eps=1e-12)
+                u = F.normalize(torch.mv(x, v), dim=0, eps=1e-12)
+                return x / torch.dot(u, torch.mv(x, v)), u, v
+
+        return call, lambda: {key: value.numpy() for key, value in zip(("y", "u", "v"), call())}
+
+    def singular_values(p):
+        x = tensors(p)["x"].double()  # as ours: in double precision
+
+        def call():
+            return torch.linalg.svd(x, full_matrices=False)
+
+        return call, lambda: {"values": call()[1].numpy()}
+
+    def folded(p):
+        a = tensors(p)
+
+        def call():
+            return torch.nn.utils.fusion.fuse_conv_bn_weights(
+                a["x"], None, a["runningMean"], a["runningVar"], EPS, a["weight"], a["bias"])
+
+        return call, lambda: {key: value.detach().numpy() for key, value in zip(("y", "shift"), call())}
+
     def matmul(p, a, b):
         options = p["options"]
         return torch.matmul(a.T if options.get("transposeA") else a, b.T if options.get("transposeB") else b)
@@ -72,22 +140,25 @@ def torch_operations():
 
         return prepare
 
-    def leaves_of(arrays):
-        return [arrays[key].requires_grad_() for key in ("x", "weight", "bias")]
+    LEARNED = {"x": "dx", "weight": "dweight", "bias": "dbias", "g": "dg", "w": "dw"}
 
-    def named(gradients):
-        return {key: value.numpy() for key, value in zip(("dx", "dweight", "dbias"), gradients)}
+    def leaves_of(arrays):
+        return [arrays[key].requires_grad_() for key in LEARNED if key in arrays]
+
+    def named(arrays, gradients):
+        names = [name for key, name in LEARNED.items() if key in arrays]
+        return {name: value.numpy() for name, value in zip(names, gradients)}
 
     def backward(f):
         def prepare(p):
             arrays = tensors(p)
             leaves = leaves_of(arrays)
-            y = f(p, **arrays)
+            y = f(p, **{key: value for key, value in arrays.items() if key != "dy"})
 
             def call():
                 return torch.autograd.grad(y, leaves, arrays["dy"], retain_graph=True)
 
-            return call, lambda: named(call())
+            return call, lambda: named(arrays, call())
 
         return prepare
 
@@ -97,9 +168,10 @@ def torch_operations():
             leaves = leaves_of(arrays)
 
             def call():
-                return torch.autograd.grad(f(p, **arrays), leaves, arrays["dy"])
+                y = f(p, **{key: value for key, value in arrays.items() if key != "dy"})
+                return torch.autograd.grad(y, leaves, arrays["dy"])
 
-            return call, lambda: named(call())
+            return call, lambda: named(arrays, call())
 
         return prepare
 
@@ -108,6 +180,7 @@ def torch_operations():
         "layerNormBackward": backward(layer_norm),
         "layerNormStep": step(layer_norm),
         "rmsNorm": forward(rms_norm),
+        "rmsNormBackward": backward(rms_norm),
         "batchNormInference": forward(batch_norm_inference),
         "batchNorm": forward(batch_norm),
         "batchNormBackward": backward(batch_norm),
@@ -117,6 +190,27 @@ def torch_operations():
         "instanceNorm": forward(instance_norm),
         "instanceNormBackward": backward(instance_norm),
         "unitRows": forward(unit_rows),
+        "unitRowsBackward": backward(unit_rows),
+        "unitNorm": forward(unit_weights),
+        "unitNormBackward": backward(unit_weights),
+        "weightNorm": forward(weight_norm),
+        "weightNormBackward": backward(weight_norm),
+        "spectralNorm": spectral_norm,
+        "localResponseNorm": forward(local_response_norm),
+        "localResponseNormBackward": backward(local_response_norm),
+        "selu": forward(selu),
+        "seluBackward": backward(selu),
+        "cosineLinear": forward(cosine_linear),
+        "cosineLinearBackward": backward(cosine_linear),
+        "normPropLinear": forward(norm_prop_linear),
+        "normPropLinearBackward": backward(norm_prop_linear),
+        "normPropConv": forward(norm_prop_conv),
+        "normPropConvBackward": backward(norm_prop_conv),
+        "im2col": forward(windows_to_columns),
+        "col2im": forward(columns_to_windows),
+        "imageToTensor": forward(image_to_tensor),
+        "svd": singular_values,
+        "foldBatchNorm": folded,
         "matmul": forward(matmul),
     }
 

@@ -1,6 +1,7 @@
 /** TensorFlow.js with its wasm backend (SIMD; in Node it has one thread). */
 import tf from "@tensorflow/tfjs";
 import "@tensorflow/tfjs-backend-wasm";
+import { imagePresets } from "../../dist/index.js";
 import { EPS } from "../operations.mjs";
 
 export const name = "tfjs wasm";
@@ -42,7 +43,19 @@ function standardScaler({ x }) {
   return { y: tf.mul(centered, tf.rsqrt(tf.mean(tf.square(centered), 0))) };
 }
 
+/** The bytes are uploaded by each call, as an image that comes in is; alpha is left out by fromPixels. */
+function imageToTensor({ x }) {
+  const [height, width] = x.shape;
+  const pixels = tf.browser.fromPixels({ data: x.data, width, height });
+  const scaled = tf.div(
+    tf.sub(tf.div(tf.cast(pixels, "float32"), 255), imagePresets.imagenet.mean),
+    imagePresets.imagenet.std,
+  );
+  return { y: tf.transpose(scaled, [2, 0, 1]) };
+}
+
 export const operations = {
+  imageToTensor,
   layerNorm: forward,
   layerNormStep: step,
   rmsNorm,
@@ -55,10 +68,13 @@ export const operations = {
   matmul: ({ a, b }, { options: { transposeA, transposeB } }) => ({ y: tf.matMul(a, b, transposeA, transposeB) }),
 };
 
-const upload = (inputs) =>
-  Object.fromEntries(Object.entries(inputs).map(([key, { data, shape }]) => [key, tf.tensor(data, shape)]));
+/** Floats go to the backend; bytes of an image stay as they are. */
+const upload = (inputs) => {
+  const place = (given) => (given.data instanceof Float32Array ? tf.tensor(given.data, given.shape) : given);
+  return Object.fromEntries(Object.entries(inputs).map(([key, given]) => [key, place(given)]));
+};
 const dispose = (tensors) => {
-  for (const tensor of Object.values(tensors)) tensor.dispose();
+  for (const tensor of Object.values(tensors)) tensor.dispose?.();
 };
 
 /**

@@ -90,7 +90,13 @@ function transposedTimes(w: Operand, at: number, { outer, d, inner }: Matrix, u:
   });
 }
 
-/** W·v, f64. */
+/** Bytes of rows whose products with a vector are taken at a time, the last rows first. */
+const BLOCK_BYTES = 1 << 17;
+
+/**
+ * W·v, f64. The rows are taken from the last to the first: of a matrix beyond the cache, the last are what the pass
+ * before has left there, and the first are there for the pass to come.
+ */
 function times(w: Operand, at: number, { outer, d, inner }: Matrix, v: TypedArray): Float64Array {
   const k = kernelsOf(w.dtype);
   const width = elementBytes(w.dtype);
@@ -99,7 +105,15 @@ function times(w: Operand, at: number, { outer, d, inner }: Matrix, v: TypedArra
     const vAt = stageValues(v, w.dtype);
     const workspace = scratch(kernels().colScratchBytes());
     if (inner === 1) k.colCombine(sums, at, vAt, outer, d, workspace);
-    else for (let o = 0; o < outer; o++) k.rowDot(sums, at + o * d * inner * width, vAt + o * inner * width, d, inner);
+    else {
+      const block = Math.max(1, Math.floor(BLOCK_BYTES / (inner * width)));
+      for (let o = 0; o < outer; o++) {
+        for (let row = (Math.ceil(d / block) - 1) * block; row >= 0; row -= block) {
+          const from = at + (o * d + row) * inner * width;
+          k.rowDot(sums + 8 * row, from, vAt + o * inner * width, Math.min(block, d - row), inner);
+        }
+      }
+    }
     return copyF64(sums, d);
   });
 }
@@ -127,19 +141,23 @@ interface Vectors {
   sigma: number;
 }
 
-/** Steps of power iteration from u (or, without a step, u and v as they are), and the singular value they find. */
+/** The weight in linear memory, until the end of the enclosing `withScratch`. */
+const placed = (w: Operand): Operand => ({ ...w, heap: null, pointer: stageWhole(w, w.dtype) });
+
+/**
+ * Steps of power iteration from u (or, without a step, u and v as they are), and the singular value they find. w is in
+ * linear memory.
+ */
 function iterate(w: Operand, matrix: Matrix, start: Omit<Vectors, "sigma">, steps: number, eps: number): Vectors {
-  return withScratch(() => {
-    const at = stageWhole(w, w.dtype);
-    let { u, v } = start;
-    let image = steps === 0 ? times(w, at, matrix, v) : new Float64Array(0);
-    for (let step = 0; step < steps; step++) {
-      v = direction(transposedTimes(w, at, matrix, u), eps, w.dtype);
-      image = times(w, at, matrix, v);
-      u = direction(image, eps, w.dtype);
-    }
-    return { u, v, sigma: dot(u, image) };
-  });
+  const at = w.pointer;
+  let { u, v } = start;
+  let image = steps === 0 ? times(w, at, matrix, v) : new Float64Array(0);
+  for (let step = 0; step < steps; step++) {
+    v = direction(transposedTimes(w, at, matrix, u), eps, w.dtype);
+    image = times(w, at, matrix, v);
+    u = direction(image, eps, w.dtype);
+  }
+  return { u, v, sigma: dot(u, image) };
 }
 
 /** A vector as a matrix of one column: its direction is u, its length sigma. */
@@ -168,10 +186,15 @@ function forwardAs(method: string, w: TensorLike, options: SpectralNormOptions):
     fail(method, "v must be given where nPowerIterations is 0; pass that of the call before");
   const y = new Target(method, options.out, operand);
   y.checkOverlap(method, "w", operand);
-  const found = operand.shape.length === 1 ? ofVector(operand, eps) : iterate(operand, matrix, { u, v }, steps, eps);
-  const scale = found.sigma === 0 ? 0 : 1 / found.sigma;
-  const zero = new Float64Array(1);
-  applyAffine(y, operand, whole(operand), { mean: zero, scale: zero.map(() => scale), shift: zero });
+  const found = withScratch(() => {
+    const isVector = operand.shape.length === 1;
+    const source = isVector ? operand : placed(operand);
+    const vectors = isVector ? ofVector(operand, eps) : iterate(source, matrix, { u, v }, steps, eps);
+    const scale = vectors.sigma === 0 ? 0 : 1 / vectors.sigma;
+    const zero = new Float64Array(1);
+    applyAffine(y, source, whole(source), { mean: zero, scale: zero.map(() => scale), shift: zero });
+    return vectors;
+  });
   return {
     w: y.result,
     u: { data: found.u, shape: [matrix.d] },
@@ -318,7 +341,8 @@ export class SpectralNorm extends Layer {
     this.u = start(matrix.d, 0);
     this.v = start(matrix.outer * matrix.inner, 1);
     if (warmup > 0 && operand.shape.length > 1) {
-      const { u, v } = iterate(operand, matrix, { u: this.u, v: this.v }, warmup, this.eps);
+      const start = { u: this.u, v: this.v };
+      const { u, v } = withScratch(() => iterate(placed(operand), matrix, start, warmup, this.eps));
       this.u.set(u);
       this.v.set(v);
     }
