@@ -46,7 +46,7 @@ function standardScaler({ x }) {
 /** The bytes are uploaded by each call, as an image that comes in is; alpha is left out by fromPixels. */
 function imageToTensor({ x }) {
   const [height, width] = x.shape;
-  const pixels = tf.browser.fromPixels({ data: x.data, width, height });
+  const pixels = tf.browser.fromPixels({ data: new Uint8Array(x.data.buffer), width, height });
   const scaled = tf.div(
     tf.sub(tf.div(tf.cast(pixels, "float32"), 255), imagePresets.imagenet.mean),
     imagePresets.imagenet.std,

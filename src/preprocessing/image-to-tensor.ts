@@ -84,6 +84,9 @@ const CHUNK = 1536;
 /** Room between staged planes: stores a multiple of 4 KB apart get in each other's way. In elements. */
 const GAP = 16;
 
+/** A fresh result of up to this many bytes is worked out in scratch as a whole. */
+const WHOLE_BYTES = 1 << 20;
+
 /** Bytes of an image that are staged at a time. */
 const STAGE_BYTES = 1 << 19;
 
@@ -189,6 +192,13 @@ function fillImage(y: Target, index: number, { pixels, layout, unit, fill }: Fil
   const first = 3 * pixels * index;
   if (!y.staged) {
     fill(y.pointer + 4 * first, pixels, 0, pixels);
+    return;
+  }
+  if (y.heap === null && 3 * pixels === y.length && 4 * y.length <= WHOLE_BYTES) {
+    // An array made of a view is not cleared before it is filled, which is half of what a fresh one costs.
+    const stage = scratch(4 * y.length);
+    fill(stage, pixels, 0, pixels);
+    y.heap = new Float32Array(heapOf("float32").subarray(stage / 4, stage / 4 + y.length) as Float32Array);
     return;
   }
   y.heap ??= new Float32Array(y.length);
