@@ -6,10 +6,19 @@ import { preprocessing } from "./plain/preprocessing.mjs";
 import { products } from "./plain/products.mjs";
 import { recurrent } from "./plain/recurrent.mjs";
 import { weights } from "./plain/weights.mjs";
+import { whitened } from "./plain/whitened.mjs";
 
 export const name = "plain loop";
 
-export const operations = { ...layers, ...mixtures, ...products, ...recurrent, ...weights, ...preprocessing };
+export const operations = {
+  ...layers,
+  ...mixtures,
+  ...whitened,
+  ...products,
+  ...recurrent,
+  ...weights,
+  ...preprocessing,
+};
 
 /** Into an array that is there where ours has `out`, else into a fresh one, as ours are. */
 export function contestant(loop, problem) {
