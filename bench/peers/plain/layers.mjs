@@ -434,14 +434,23 @@ function rmsNormBackward({ x, dy, weight }, dx) {
   return { dx, dweight };
 }
 
+/** Forward, then backward, as in one step of training. */
+const step = (forward, backward) =>
+  function step(data, y, problem) {
+    forward(data, y, problem);
+    return backward(data, y, problem);
+  };
+
 export const layers = {
   layerNorm,
   layerNormBackward,
+  layerNormStep: step(layerNorm, layerNormBackward),
   rmsNorm,
   rmsNormBackward,
   batchNormInference,
   batchNorm,
   batchNormBackward,
+  batchNormStep: step(batchNorm, batchNormBackward),
   groupNorm,
   groupNormBackward,
   instanceNorm: groupNorm,

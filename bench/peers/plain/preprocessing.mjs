@@ -168,6 +168,58 @@ function decorrelation({ x }, y, { shape: [rows, c] }) {
   return { y };
 }
 
+/** Solves a·x = b by elimination; a is [n, n], positive definite. */
+function solve(a, b, n) {
+  for (let p = 0; p < n; p++) {
+    for (let i = p + 1; i < n; i++) {
+      const factor = a[i * n + p] / a[p * n + p];
+      for (let j = p; j < n; j++) a[i * n + j] -= factor * a[p * n + j];
+      b[i] -= factor * b[p];
+    }
+  }
+  for (let i = n - 1; i >= 0; i--) {
+    for (let j = i + 1; j < n; j++) b[i] -= a[i * n + j] * b[j];
+    b[i] /= a[i * n + i];
+  }
+  return b;
+}
+
+/** The odds of target against source by logistic regression: Newton's steps on standardized features, penalty 1. */
+function covariateShiftWeights({ x, target }, _, { shape: [rows, c] }) {
+  const all = new Float64Array(2 * rows * c);
+  all.set(x);
+  all.set(target, rows * c);
+  const { mean, deviation } = columnStatistics(all, 2 * rows, c);
+  for (let row = 0; row < 2 * rows; row++) {
+    for (let j = 0; j < c; j++) all[row * c + j] = (all[row * c + j] - mean[j]) / deviation[j];
+  }
+  const n = c + 1;
+  const beta = new Float64Array(n);
+  const odds = new Float64Array(2 * rows);
+  for (let step = 0; step < 50; step++) {
+    const gradient = Float64Array.from(beta, (value, j) => (j < c ? value : 0));
+    const curvature = new Float64Array(n * n);
+    for (let j = 0; j < c; j++) curvature[j * n + j] = 1;
+    for (let row = 0; row < 2 * rows; row++) {
+      odds[row] = beta[c];
+      for (let j = 0; j < c; j++) odds[row] += beta[j] * all[row * c + j];
+      const chance = 1 / (1 + Math.exp(-odds[row]));
+      const residual = chance - (row < rows ? 0 : 1);
+      const slope = chance * (1 - chance);
+      for (let i = 0; i < n; i++) {
+        const value = i < c ? all[row * c + i] : 1;
+        gradient[i] += residual * value;
+        for (let j = 0; j < c; j++) curvature[i * n + j] += slope * value * all[row * c + j];
+        curvature[i * n + c] += slope * value;
+      }
+    }
+    if (Math.hypot(...gradient) < 1e-9 * rows) break;
+    const move = solve(curvature, gradient, n);
+    for (let j = 0; j < n; j++) beta[j] -= move[j];
+  }
+  return { weights: odds.subarray(0, rows).map(Math.exp) };
+}
+
 const [MEAN, STD] = [
   [0.485, 0.456, 0.406],
   [0.229, 0.224, 0.225],
@@ -209,6 +261,7 @@ export const preprocessing = {
   unitRowsBackward,
   whitening,
   decorrelation,
+  covariateShiftWeights,
   imageToTensor,
   tensorToImage,
 };
