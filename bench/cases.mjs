@@ -21,10 +21,13 @@ const NHWC = { layout: "channels-last" };
 /** Left out of quick runs: a case that takes seconds, or much like one that stays. */
 const SLOW = { slow: true };
 
+/** Measured for a fraction of the time, and left out of quick runs: a method beside little more than the plain loop. */
+const BRIEF = { brief: true, slow: true };
+
 /** Forward and backward of a method, one row each. */
 const bothWays = (name, key, shape, options) => [
-  [name, key, shape, TENSOR, { ...options, ...SLOW }],
-  [`${name} backward`, `${key}Backward`, shape, TENSOR, { ...options, ...SLOW }],
+  [name, key, shape, TENSOR, { ...options, ...BRIEF }],
+  [`${name} backward`, `${key}Backward`, shape, TENSOR, { ...options, ...BRIEF }],
 ];
 
 const table = [
@@ -56,20 +59,20 @@ const table = [
   ...bothWays("batch-instance norm", "batchInstanceNorm", MAPS),
   ...bothWays("switchable norm", "switchableNorm", MAPS),
   ...bothWays("virtual batch norm", "virtualBatchNorm", MAPS),
-  ["reference statistics", "referenceStatistics", MAPS, TENSOR, SLOW],
+  ["reference statistics", "referenceStatistics", MAPS, TENSOR, BRIEF],
   ...bothWays("L1 batch norm", "lpBatchNorm", MAPS),
-  ["streaming norm", "streamingNorm", [4, 4, 64, 28, 28], TENSOR, SLOW],
+  ["streaming norm", "streamingNorm", [4, 4, 64, 28, 28], TENSOR, BRIEF],
   ...bothWays("AdaIN", "adaIN", MAPS),
   ...bothWays("local response norm", "localResponseNorm", MAPS),
   ...bothWays("divisive norm", "divisiveNorm", SMALL_MAPS),
   ...bothWays("batch norm of two shards", "syncBatchNorm", MAPS),
-  ["batch norm adapted", "adaptBatchNorm", MAPS, TENSOR, SLOW],
+  ["batch norm adapted", "adaptBatchNorm", MAPS, TENSOR, BRIEF],
   ...bothWays("decorrelated batch norm", "decorrelatedBatchNorm", SMALL_MAPS),
   ...bothWays("iterative norm", "iterNorm", SMALL_MAPS),
-  ["batch norm LSTM", "recurrentBatchNorm", [16, 32, 64], HEAP, SLOW],
-  ["batch norm LSTM step (forward and backward)", "recurrentBatchNormStep", [16, 32, 64], HEAP, SLOW],
-  ["layer norm LSTM", "layerNormLSTM", [16, 32, 64], HEAP, SLOW],
-  ["layer norm LSTM step (forward and backward)", "layerNormLSTMStep", [16, 32, 64], HEAP, SLOW],
+  ["batch norm LSTM", "recurrentBatchNorm", [16, 32, 64], HEAP, BRIEF],
+  ["batch norm LSTM step (forward and backward)", "recurrentBatchNormStep", [16, 32, 64], HEAP, BRIEF],
+  ["layer norm LSTM", "layerNormLSTM", [16, 32, 64], HEAP, BRIEF],
+  ["layer norm LSTM step (forward and backward)", "layerNormLSTMStep", [16, 32, 64], HEAP, BRIEF],
   ...bothWays("cosine linear", "cosineLinear", [128, 256], { units: 128 }),
   ...bothWays("norm propagation linear", "normPropLinear", [128, 256], { units: 128 }),
   ...bothWays("cosine convolution", "cosineConv", [4, 16, 28, 28], { units: 32 }),
@@ -77,35 +80,35 @@ const table = [
   ...bothWays("SELU", "selu", [512, 768]),
   ...bothWays("alpha dropout", "alphaDropout", [512, 768]),
   ...bothWays("weight norm", "weightNorm", [1024, 1024]),
-  ["weight norm init", "weightNormInit", [1024, 256], HEAP, SLOW],
+  ["weight norm init", "weightNormInit", [1024, 256], HEAP, BRIEF],
   ...bothWays("unit norm", "unitNorm", [1024, 1024]),
   ["spectral norm", "spectralNorm", [1024, 1024], BOTH],
-  ["spectral norm backward", "spectralNormBackward", [1024, 1024], TENSOR, SLOW],
-  ["singular value bounding", "singularValueBounding", [128, 256], TENSOR, SLOW],
-  ["orthogonal init", "orthogonal", [256, 256], HEAP, SLOW],
-  ["LeCun normal init", "lecunNormal", [512, 512], HEAP, SLOW],
-  ["coherence", "coherence", [256, 1024], TENSOR, SLOW],
-  ["batch norm folded", "foldBatchNorm", [256, 128, 3, 3], HEAP, SLOW],
-  ["bounded batch norm", "boundedBatchNorm", [1024], HEAP, SLOW],
+  ["spectral norm backward", "spectralNormBackward", [1024, 1024], TENSOR, BRIEF],
+  ["singular value bounding", "singularValueBounding", [128, 256], TENSOR, BRIEF],
+  ["orthogonal init", "orthogonal", [256, 256], HEAP, BRIEF],
+  ["LeCun normal init", "lecunNormal", [512, 512], HEAP, BRIEF],
+  ["coherence", "coherence", [256, 1024], TENSOR, BRIEF],
+  ["batch norm folded", "foldBatchNorm", [256, 128, 3, 3], HEAP, BRIEF],
+  ["bounded batch norm", "boundedBatchNorm", [1024], HEAP, BRIEF],
   ["standard scaler, fit and transform", "standardScaler", [100000, 16], TENSOR],
   ["standard scaler, fit and transform", "standardScaler", [100000, 16], HEAP, SLOW],
   ["standard scaler, fit", "standardScalerFit", [10000, 784], BOTH, SLOW],
   ["standard scaler, transform", "standardScalerTransform", [10000, 784], BOTH, SLOW],
-  ["min-max scaler, fit and transform", "minMaxScaler", [100000, 16], TENSOR, SLOW],
-  ["max-abs scaler, fit and transform", "maxAbsScaler", [100000, 16], TENSOR, SLOW],
-  ["robust scaler, fit and transform", "robustScaler", [100000, 16], TENSOR, SLOW],
-  ["centering, fit and transform", "centering", [100000, 16], TENSOR, SLOW],
-  ["decorrelation, fit and transform", "decorrelation", [10000, 64], TENSOR, SLOW],
-  ["whitening, fit and transform", "whitening", [10000, 64], TENSOR, SLOW],
-  ["covariate shift weights", "covariateShiftWeights", [10000, 16], HEAP, SLOW],
+  ["min-max scaler, fit and transform", "minMaxScaler", [100000, 16], TENSOR, BRIEF],
+  ["max-abs scaler, fit and transform", "maxAbsScaler", [100000, 16], TENSOR, BRIEF],
+  ["robust scaler, fit and transform", "robustScaler", [100000, 16], TENSOR, BRIEF],
+  ["centering, fit and transform", "centering", [100000, 16], TENSOR, BRIEF],
+  ["decorrelation, fit and transform", "decorrelation", [10000, 64], TENSOR, BRIEF],
+  ["whitening, fit and transform", "whitening", [10000, 64], TENSOR, BRIEF],
+  ["covariate shift weights", "covariateShiftWeights", [10000, 16], HEAP, BRIEF],
   ["rows to unit length", "unitRows", [10000, 384], BOTH, SLOW],
-  ["rows to unit length backward", "unitRowsBackward", [10000, 384], TENSOR, SLOW],
+  ["rows to unit length backward", "unitRowsBackward", [10000, 384], TENSOR, BRIEF],
   ["image to tensor", "imageToTensor", [1, 3, 224, 224], BOTH],
   ["image to tensor, into an array that is there", "imageToTensor", [1, 3, 224, 224], HEAP, { reuse: true }],
-  ["tensor to image", "tensorToImage", [1, 3, 224, 224], BOTH, SLOW],
-  ["windows to columns", "im2col", [4, 16, 56, 56], TENSOR, SLOW],
-  ["columns to windows", "col2im", [4, 16, 56, 56], TENSOR, SLOW],
-  ["singular values", "svd", [128, 128], HEAP, SLOW],
+  ["tensor to image", "tensorToImage", [1, 3, 224, 224], BOTH, BRIEF],
+  ["windows to columns", "im2col", [4, 16, 56, 56], TENSOR, BRIEF],
+  ["columns to windows", "col2im", [4, 16, 56, 56], TENSOR, BRIEF],
+  ["singular values", "svd", [128, 128], HEAP, BRIEF],
   ["eigenvectors", "eigh", [128, 128], HEAP],
   ["eigenvectors", "eigh", [784, 784], HEAP, SLOW],
   ["matmul", "matmul", [256, 256], BOTH],
@@ -117,7 +120,7 @@ const table = [
 ];
 
 /** What a place in the table comes to: everything that the harness and the peers ask for. */
-function makeCase(name, key, shape, where, { slow = false, reuse = false, ...options } = {}) {
+function makeCase(name, key, shape, where, { slow = false, brief = false, reuse = false, ...options } = {}) {
   const operation = operations[key];
   const description = { shape, ...options };
   return {
@@ -127,6 +130,7 @@ function makeCase(name, key, shape, where, { slow = false, reuse = false, ...opt
     dtype: "float32",
     where,
     slow,
+    brief,
     options,
     outShape: operation.outShape?.(description) ?? shape,
     /** Whether the result goes to an array that is there. */

@@ -63,8 +63,9 @@ function difference(ourResults, theirResults, benchCase) {
 }
 
 /**
- * Contestants of a case: `ours`, and `others` in the order of the table (ours again unless that is not asked for, the limits, the peers that agree
- * with us); `lacking` names peers without the operation, `failed` says why others are left out.
+ * Contestants of a case: `ours`, and `others` in the order of the table (ours again unless that is not asked for, the
+ * limits, the peers that agree with us); `lacking` names peers without the operation, `failed` says why others are left
+ * out.
  */
 export async function prepareCase(benchCase, peers, { again = true } = {}) {
   const inputs = benchCase.inputs();

@@ -49,7 +49,7 @@ if (options.help) {
 const FULL = { seconds: 0.15, minCycles: 3, warmUp: 0.03, patience: 0.15 };
 const QUICK = { seconds: 0.03, minCycles: 3, warmUp: 0.005, patience: 0.1 };
 /** For the points of a sweep, of which there are hundreds: not against ourselves, too. */
-const BRIEF = { again: false, seconds: 0.015, minCycles: 2, warmUp: 0.006, patience: 0.04 };
+const SWEEP = { again: false, seconds: 0.015, minCycles: 2, warmUp: 0.006, patience: 0.04 };
 
 const isWanted = (title) => options.filter.some((text) => title.includes(text));
 
@@ -72,7 +72,7 @@ async function measureCases(peers) {
   const selected = cases.filter((c) => isWanted(titleOf(c)) && !(options.quick && c.slow));
   const results = [];
   for (const benchCase of selected) {
-    const result = await measureCase(benchCase, peers, options.quick ? QUICK : FULL);
+    const result = await measureCase(benchCase, peers, options.quick || benchCase.brief ? QUICK : FULL);
     results.push(result);
     say(caseTable(result));
   }
@@ -88,7 +88,7 @@ async function measureSweeps(peers) {
   for (const { name, where, cases: sizes } of selected) {
     const points = [];
     for (const benchCase of sizes) {
-      const point = await measureCase(benchCase, peers, BRIEF);
+      const point = await measureCase(benchCase, peers, SWEEP);
       points.push({ ...point, elements: elements(benchCase.shape) });
       for (const line of point.failed) say(`  skipped: ${line}`);
     }

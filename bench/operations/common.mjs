@@ -1,5 +1,9 @@
 /** What the files of operations share: inputs, views, and our calls in the forms that most methods have. */
+import * as api from "../../dist/index.js";
 import { elements, normInputs, random } from "../data.mjs";
+
+/** The functions of the library, to be had by name. */
+export const functions = { ...api };
 
 /** The epsilon of every normalizer here. */
 export const EPS = 1e-5;

@@ -8,6 +8,7 @@ import {
   channelView,
   EPS,
   forward,
+  functions,
   groupView,
   rowInputs,
   rowView,
@@ -32,7 +33,6 @@ const groupOptions = (_, { numGroups }) => ({ numGroups });
 
 const rows = { view: rowView, inputs: rowInputs };
 const batch = { view: channelView, inputs: batchInputs };
-const channels = { view: channelView, inputs: channelInputs };
 const groups = { view: groupView, inputs: channelInputs };
 /** Methods whose statistics no formula over a view has. */
 const unviewed = { inputs: channelInputs };
@@ -42,7 +42,7 @@ const rmsInputs = (c) => {
   return { x, weight };
 };
 
-const forwardAndBackward = (name) => [api[name], api[`${name}Forward`], api[`${name}Backward`]];
+const forwardAndBackward = (name) => [name, `${name}Forward`, `${name}Backward`].map((key) => functions[key]);
 
 /** Shards of a batch, as workers hold them: halves. */
 const halves = ({ data, shape: [n, ...rest] }) => {
@@ -50,7 +50,7 @@ const halves = ({ data, shape: [n, ...rest] }) => {
   return [0, 1].map((i) => ({ data: data.subarray(i * half, (i + 1) * half), shape: [n / 2, ...rest] }));
 };
 
-/** A batch of half the pictures' size as style, or as reference. */
+/** Content, and a style of the same size. */
 const styleInputs = (c) => ({ x: random(c.shape, { mean: 0.5, seed: 1 }), style: random(c.shape, { seed: 7 }) });
 
 export const layers = {
@@ -132,11 +132,10 @@ export const layers = {
   ...bothWays("lpBatchNorm", unviewed, forwardAndBackward("lpBatchNorm"), () => ({ p: 1 })),
   /** Batches [T, N, C, ...] one after the other, an update of the weights after each. */
   streamingNorm: {
-    inputs: ({ shape }) =>
-      channelInputs({ shape: shape.slice(1) }) && {
-        ...channelInputs({ shape: shape.slice(1) }),
-        x: random(shape, { mean: 0.5, seed: 1 }),
-      },
+    inputs: ({ shape: [steps, ...shape] }) => ({
+      ...channelInputs({ shape }),
+      x: random([steps, ...shape], { mean: 0.5, seed: 1 }),
+    }),
     ours: forward(api.streamingNorm, () => ({})),
     passes: 2,
   },

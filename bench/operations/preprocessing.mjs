@@ -1,6 +1,6 @@
 /** Scalers of columns, rows of unit length, whitening, images. */
 import * as api from "../../dist/index.js";
-import { bytes, elements, random } from "../data.mjs";
+import { bytes, random } from "../data.mjs";
 
 const rows =
   (seed) =>
@@ -8,7 +8,6 @@ const rows =
 
 /** Statistics of the columns, and the same rows scaled by them: a scaler from nothing. */
 const fitted = (make) => ({
-  view: undefined,
   inputs: rows(9),
   ours: ({ x }, c) => {
     const scaler = make(c);

@@ -1,7 +1,7 @@
 /** Matrix products, and what is made of them: decompositions, linear layers, convolutions, recurrent cells. */
 import * as api from "../../dist/index.js";
 import { elements, random } from "../data.mjs";
-import { EPS } from "./common.mjs";
+import { EPS, functions } from "./common.mjs";
 
 /** A matrix plus its transpose. */
 function symmetric({ data, shape }) {
@@ -36,16 +36,16 @@ const layer = (key, options, inputs, outShape, flops) => ({
     flops,
     ours:
       ({ x, w, gamma, beta }) =>
-      (out) => ({ y: api[key](x, w, { ...options, gamma, beta, out }) }),
+      (out) => ({ y: functions[key](x, w, { ...options, gamma, beta, out }) }),
     passes: 2,
   },
   [`${key}Backward`]: {
     inputs: withGradient(inputs, outShape),
     flops: (c) => 2 * flops(c),
     ours: ({ x, w, gamma, beta, dy }) => {
-      const { saved } = api[`${key}Forward`](x, w, { ...options, gamma, beta });
+      const { saved } = functions[`${key}Forward`](x, w, { ...options, gamma, beta });
       return (out) => {
-        const { dx, dw } = api[`${key}Backward`](dy, saved, { out });
+        const { dx, dw } = functions[`${key}Backward`](dy, saved, { out });
         return { dx, dw };
       };
     },
@@ -68,7 +68,7 @@ const lstm = (key) => ({
     flops: lstmFlops,
     ours:
       ({ x, weightIh, weightHh, h0 }) =>
-      () => ({ y: api[key](x, { weightIh, weightHh, h0, eps: EPS }).hs }),
+      () => ({ y: functions[key](x, { weightIh, weightHh, h0, eps: EPS }).hs }),
     passes: 2,
   },
   /** Forward and backward, since the way back frees what the forward pass kept. */
@@ -78,8 +78,8 @@ const lstm = (key) => ({
     ours:
       ({ x, weightIh, weightHh, h0, dy }) =>
       () => {
-        const { saved } = api[`${key}Forward`](x, { weightIh, weightHh, h0, eps: EPS });
-        const { dxs, dweightIh, dweightHh } = api[`${key}Backward`](dy, saved);
+        const { saved } = functions[`${key}Forward`](x, { weightIh, weightHh, h0, eps: EPS });
+        const { dxs, dweightIh, dweightHh } = functions[`${key}Backward`](dy, saved);
         return { dx: dxs, dweightIh, dweightHh };
       },
     passes: 5,
