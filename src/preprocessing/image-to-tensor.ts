@@ -336,8 +336,8 @@ function readResize(method: string, resize: ImageResize | undefined): Required<I
  * the relative error is at most 3·2⁻²⁴ for means between 0 and 1, close to 0 too.
  *
  * An image is `{ data, width, height, channels? }` with bytes r g b or r g b a, row by row, such as an `ImageData`.
- * y is f32 `[N, 3, H, W]` or, with `layout: "channels-last"`, `[N, H, W, 3]`; N is 1 for a single image. By default mean
- * is [0, 0, 0] and std [1, 1, 1]; `imagePresets` has those of known models.
+ * y is f32 `[N, 3, H, W]` or, with `layout: "channels-last"`, `[N, H, W, 3]`; N is 1 for a single image. By default
+ * mean is [0, 0, 0] and std [1, 1, 1]; `imagePresets` has those of known models.
  *
  * `resize` takes pixels for squares whose centers lie at halves, so that result pixel i is at (i + 0.5)·from/to − 0.5
  * of the source, held within it. There is no filter against aliasing, and no rounding to bytes between. It is what
