@@ -22,10 +22,11 @@ export async function spawn(listener: Listener): Promise<Worker> {
   return typeof globalThis.Worker === "function" ? spawnWeb(listener) : spawnNode(listener);
 }
 
-/** Modules of Node by name: bundlers for browsers must not look for them. */
-export function nodeModule<Module>(name: string): Promise<Module> {
+/** A module of Node, by name. No bundler sees an import here, which it would look for; old versions know no other way. */
+export async function nodeModule<Module>(name: string): Promise<Module> {
   const specifier = `node:${name}`;
-  return import(/* webpackIgnore: true */ /* @vite-ignore */ specifier);
+  const found = process.getBuiltinModule?.(specifier) ?? new Function("name", "return import(name)")(specifier);
+  return found as Module;
 }
 
 function spawnWeb({ answered, died }: Listener): Worker {

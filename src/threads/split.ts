@@ -19,8 +19,8 @@ type Kernel = (...args: number[]) => void;
  * several runs is as many times as long.
  */
 type Role = "rows" | "n" | "runs" | "data" | "wide" | "value" | "first" | "shared";
-type RoleOfEach<Args extends readonly unknown[]> = { readonly [I in keyof Args]: Role };
-type Roles<Name extends BaseName> = RoleOfEach<Parameters<Kernels[`${Name}_f32`]>>;
+type RoleOfEach<Args extends readonly unknown[], Of> = { readonly [I in keyof Args]: Of };
+type Roles<Name extends BaseName, Of = Role> = RoleOfEach<Parameters<Kernels[`${Name}_f32`]>, Of>;
 
 /** The kernels that work out each row by itself. */
 const ROW_KERNELS: { readonly [Name in BaseName]?: Roles<Name> } = {
@@ -35,6 +35,19 @@ const ROW_KERNELS: { readonly [Name in BaseName]?: Roles<Name> } = {
     ...(["data", "data", "shared", "shared", "value", "value"] as const),
     ...(["rows", "n", "first", "shared", "shared", "shared"] as const),
   ],
+  rowSquares: ["value", "data", "rows", "n", "shared"],
+  rowStandardize: [
+    ...(["data", "data", "shared", "shared", "value", "value"] as const),
+    ...(["rows", "n", "first", "shared"] as const),
+  ],
+  rowWeightedGradSums: [
+    ...(["value", "value", "data", "data", "shared", "value"] as const),
+    ...(["rows", "n", "first", "shared"] as const),
+  ],
+  rowStandardizeGrad: [
+    ...(["data", "data", "data", "shared", "value", "value", "value", "value"] as const),
+    ...(["rows", "n", "first", "shared", "shared", "shared"] as const),
+  ],
   colAffine: ["data", "data", "shared", "shared", "shared", "rows", "n"],
   colGradAffine: ["data", "data", "data", "shared", "shared", "shared", "shared", "shared", "rows", "n"],
   colCenterWide: ["wide", "data", "shared", "rows", "n"],
@@ -47,6 +60,18 @@ const ROW_KERNELS: { readonly [Name in BaseName]?: Roles<Name> } = {
   planeNormalize: [
     ...(["data", "data", "value", "value", "value", "shared", "shared"] as const),
     ...(["rows", "shared", "runs", "n", "shared", "first", "shared", "shared"] as const),
+  ],
+};
+
+/**
+ * The kernels that, of each block of rows, add one value for each column to sums in f64: as many times the columns as the
+ * `period` in which rows take turns, over blocks that are as many times as high.
+ */
+const SUMMING_KERNELS: { readonly [Name in BaseName]?: Roles<Name, Role | "sum" | "period" | "scratch"> } = {
+  colGradSums: ["sum", "sum", "data", "data", "shared", "rows", "n", "scratch"],
+  rowNormalizeGrad: [
+    ...(["data", "sum", "sum", "data", "data", "shared", "value", "value"] as const),
+    ...(["rows", "n", "period", "shared", "scratch"] as const),
   ],
 };
 
@@ -77,7 +102,10 @@ export function splitKernels(module: Kernels, team: Team, least: number): Kernel
     for (const name of [`colMoments_${type}`, `colMomentsWide_${type}`] as const) {
       split[name] = colMoments(module, team, least, name, width);
     }
-    split[`colGradSums_${type}`] = colGradSums(module, team, least, type, width);
+    for (const [base, roles] of Object.entries(SUMMING_KERNELS)) {
+      const name = `${base}_${type}` as KernelName;
+      split[name] = summingKernel(module, team, least, name, roles, width);
+    }
     const add = multiplyAdd(module, team, least, type, width);
     split[`multiplyAdd_${type}`] = add;
     split[`matmul_${type}`] = matmul(add, width);
@@ -163,44 +191,47 @@ function colMoments(
   };
 }
 
-/** Two sums for each column: those of each block by themselves; then they are added in the order of the blocks. */
-function colGradSums(module: Kernels, team: Team, least: number, type: Typed, width: number): Kernel {
-  const name = `colGradSums_${type}` as const;
-  const height = module.colBlockRows();
-  return (sumG, sumGD, dy, x, center, rows, cols, workspace) => {
-    if (rows * cols < least || rows <= height) return module[name](sumG, sumGD, dy, x, center, rows, cols, workspace);
+/** Sums for each column: those of each block by themselves; then they are added up in the order of the blocks. */
+function summingKernel(
+  module: Kernels,
+  team: Team,
+  least: number,
+  name: KernelName,
+  roles: readonly string[],
+  width: number,
+): Kernel {
+  const whole = module[name] as Kernel;
+  const [atRows, atN, atPeriod] = ["rows", "n", "period"].map((role) => roles.indexOf(role));
+  const sums = roles.flatMap((role, i) => (role === "sum" ? [i] : []));
+  return (...args) => {
+    const [rows, n, period = 1] = [args[atRows], args[atN], args[atPeriod]];
+    const height = module.colBlockRows() * period;
+    if (rows * n < least || rows <= height) return whole(...args);
     withScratch(() => {
-      const whole = Math.floor(rows / height);
-      const rest = rows % height;
-      const bytes = 8 * cols;
-      const blockBytes = height * cols * width;
-      const parts = [scratchF64((whole + 1) * cols), scratchF64((whole + 1) * cols)];
-      const measure = (first: number, times: number, count: number): Job => {
-        const [g, gd] = parts.map((at) => at + first * bytes);
-        const skip = first * blockBytes;
-        return {
-          name,
-          args: [g, gd, dy + skip, x + skip, center, count, cols, SCRATCH],
-          steps: [bytes, bytes, blockBytes, blockBytes],
-          times,
-        };
+      const blocks = Math.ceil(rows / height);
+      const full = Math.floor(rows / height);
+      const count = n * period;
+      const parts = args.map((arg, i) => (sums.includes(i) ? scratchF64(blocks * count) : arg));
+      const steps: Record<string, number> = { data: height * n * width, value: 8 * height, sum: 8 * count };
+      // A pointer of 0 says that the argument is absent.
+      const stepOf = roles.map((role, i) => (parts[i] === 0 ? 0 : (steps[role] ?? 0)));
+      const measure = (first: number, times: number, size: number): Job => {
+        const moved = parts.map((arg, i) => arg + first * stepOf[i]);
+        moved[atRows] = size;
+        moved[roles.indexOf("scratch")] = SCRATCH;
+        return { name, args: moved, steps: stepOf, times };
       };
-      const jobs = partsOf(whole, team).map(([first, times]) => measure(first, times, height));
-      team.run(rest > 0 ? [...jobs, measure(whole, 1, rest)] : jobs);
+      const jobs = partsOf(full, team).map(([first, times]) => measure(first, times, height));
+      team.run(full < blocks ? [...jobs, measure(full, 1, rows - full * height)] : jobs);
 
-      const times = rest > 0 ? whole + 1 : whole;
-      const zeros = scratchF64(cols);
-      const ones = filled(cols, 1);
+      const zeros = scratchF64(count);
+      const ones = filled(count, 1);
       team.run(
-        partsOf(cols, team).flatMap(([first, size]) =>
-          [sumG, sumGD].map((sum, i) => {
-            const [to, from, zero, one] = [sum, parts[i], zeros, ones].map((at) => at + 8 * first);
-            return {
-              name: "colAffine_f64",
-              args: [to, from, zero, one, to, 1, size],
-              steps: [0, bytes],
-              times,
-            } as const;
+        partsOf(count, team).flatMap(([first, size]) =>
+          sums.map((i) => {
+            const [to, from, zero, one] = [args[i], parts[i], zeros, ones].map((at) => at + 8 * first);
+            const added = [to, from, zero, one, to, 1, size];
+            return { name: "colAffine_f64", args: added, steps: [0, 8 * count], times: blocks } as const;
           }),
         ),
       );

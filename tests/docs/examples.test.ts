@@ -3,9 +3,15 @@ import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { transformSync } from "esbuild";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import * as api from "../../src/index.js";
 import { tensorOf } from "../support/numbers.js";
+
+// What needs a memory of its own, as it has in the package.
+vi.resetModules();
+const threads = await import("../../src/threads/index.js");
+
+const AsyncFunction = (async () => {}).constructor as FunctionConstructor;
 
 const root = fileURLToPath(new URL("../../src", import.meta.url));
 
@@ -37,14 +43,14 @@ const files = readdirSync(root, { recursive: true, encoding: "utf8" })
   .sort();
 
 describe.each(files.filter((file) => examplesOf(file).length > 0))("%s", (file) => {
-  it.each(examplesOf(file).map((code, i) => ({ code, number: i + 1 })))("example $number", ({ code }) => {
-    const names = { ...api, ...given() };
+  it.each(examplesOf(file).map((code, i) => ({ code, number: i + 1 })))("example $number", async ({ code }) => {
+    const names = { ...api, ...threads, ...given() };
     // Blocks, so that an example may declare what is given; `using` is newer than the oldest Node we test on.
     const { code: runnable } = transformSync(`{${code.replace(/^import .*$/gm, "")}}`, {
       loader: "ts",
       target: "es2022",
     });
-    const run = new Function(...Object.keys(names), runnable);
-    expect(() => run(...Object.values(names))).not.toThrow();
+    const run = new AsyncFunction(...Object.keys(names), runnable);
+    await expect(run(...Object.values(names))).resolves.toBeUndefined();
   });
 });
