@@ -39,7 +39,11 @@ export const withGradient = (inputs) => (c) => ({ ...inputs(c), dy: random(c.sha
 /** A forward pass of ours by its function, its options taken from the inputs and the case. */
 export const forward = (norm, optionsOf) => (inputs, c) => {
   const options = { eps: EPS, weight: inputs.weight, bias: inputs.bias, ...optionsOf(inputs, c) };
-  return (out) => ({ y: norm(inputs.x, { ...options, out }) });
+  // The same object for each call: spreading it into a new one takes longer than the layer norm of a row.
+  return (out) => {
+    options.out = out;
+    return { y: norm(inputs.x, options) };
+  };
 };
 
 /** A backward pass alone: the forward pass is run once, before. */
@@ -52,7 +56,10 @@ export const backward = (normForward, normBackward, optionsOf) => (inputs, c) =>
 /** Forward and backward, as in one step of training; `out` takes y. */
 export const step = (normForward, normBackward, optionsOf) => (inputs, c) => {
   const options = { eps: EPS, weight: inputs.weight, bias: inputs.bias, ...optionsOf(inputs, c) };
-  return (out) => normBackward(inputs.dy, normForward(inputs.x, { ...options, out }).saved);
+  return (out) => {
+    options.out = out;
+    return normBackward(inputs.dy, normForward(inputs.x, options).saved);
+  };
 };
 
 /** A method's two operations, under `key` and `keyBackward`. */

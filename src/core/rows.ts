@@ -25,6 +25,11 @@ export interface RowStatistics {
   rstd: Float64Array;
 }
 
+/** Statistics of so many rows, to be filled in. */
+export function rowStatistics(rows: number): RowStatistics {
+  return { mean: new Float64Array(rows), rstd: new Float64Array(rows) };
+}
+
 export interface RowOptions {
   rows: number;
   n: number;
@@ -48,12 +53,18 @@ function onesFor(options: RowOptions): Operand | undefined {
   return { dtype: "float64", shape: [length], length, heap: new Float64Array(length).fill(1), pointer: 0 };
 }
 
-/** Writes y and returns the statistics of each row. */
-export function normalizeRows(y: Target, x: Operand, options: RowOptions, eps: number): RowStatistics {
+/** Writes y, and the statistics of each row to `statistics` where it is given. */
+export function normalizeRows(
+  y: Target,
+  x: Operand,
+  options: RowOptions,
+  eps: number,
+  statistics?: RowStatistics,
+): void {
   const { rows, n, period, centered } = options;
   const k = kernelsOf(x.dtype);
   const width = elementBytes(x.dtype);
-  return withScratch(() => {
+  withScratch(() => {
     const mean = scratch(rows * 8);
     const rstd = scratch(rows * 8);
     const weight = stageWhole(onesFor(options), x.dtype);
@@ -95,7 +106,10 @@ export function normalizeRows(y: Target, x: Operand, options: RowOptions, eps: n
         k.rowStandardize(to, from, w, b, mean + at, rstd + at, chunk.rows, chunk.n, first, turns);
       });
     }
-    return { mean: copyF64(mean, rows), rstd: copyF64(rstd, rows) };
+    if (statistics !== undefined) {
+      statistics.mean.set(heap64().subarray(mean / 8, mean / 8 + rows));
+      statistics.rstd.set(heap64().subarray(rstd / 8, rstd / 8 + rows));
+    }
   });
 }
 

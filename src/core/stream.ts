@@ -8,7 +8,7 @@ import { elementBytes, heapOf, scratch, withScratch } from "./memory.js";
 import { elementsOf, type Operand, type Target } from "./tensor.js";
 
 /** Bytes of one array that are staged at a time. */
-let stageBytes = 1 << 17;
+let stageBytes = 1 << 14;
 
 /** Staging blocks that neighbouring groups may fill: more than a chunk, since a group is not cut. */
 const GROUP_STAGES = 4;
@@ -56,12 +56,18 @@ export function stream(
 ): void {
   const { rows, n, firstRow = 0, rowMultiple = 1, cut, fixed = false } = plan;
   const width = elementBytes((inputs[0] ?? outputs[0]).dtype);
-  const direct = inputs.every((input) => input.heap === null) && outputs.every((output) => !output.staged);
   const pointers: number[] = [];
-  if (direct && !fixed) {
-    const skip = firstRow * n * width;
-    for (const input of inputs) pointers.push(input.pointer + skip);
-    for (const output of outputs) pointers.push(output.pointer + skip);
+  let direct = !fixed;
+  const skip = firstRow * n * width;
+  for (const input of inputs) {
+    pointers.push(input.pointer + skip);
+    direct &&= input.heap === null;
+  }
+  for (const output of outputs) {
+    pointers.push(output.pointer + skip);
+    direct &&= !output.staged;
+  }
+  if (direct) {
     run(pointers, { row: firstRow, rows, offset: 0, n });
     return;
   }

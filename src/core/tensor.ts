@@ -33,6 +33,17 @@ export function arrayClass(dtype: DType): Float32ArrayConstructor | Float64Array
   return dtype === "float64" ? Float64Array : Float32Array;
 }
 
+/** Results from this size on are worth a detour to be spared the zeros: fresh pages cost more than the kernels. */
+const UNZEROED_BYTES = 1 << 16;
+
+/** A new array of which every element will be written before anyone sees it; without zeros where there is Node's Buffer. */
+function unwrittenArray(dtype: DType, length: number): TypedArray {
+  const bytes = length * elementBytes(dtype);
+  const make = bytes < UNZEROED_BYTES ? undefined : globalThis.Buffer?.allocUnsafeSlow;
+  if (make === undefined) return new (arrayClass(dtype))(length);
+  return new (arrayClass(dtype))(make(bytes).buffer as ArrayBuffer);
+}
+
 const net = new FinalizationRegistry<number>((pointer) => deallocate(pointer));
 
 /** A tensor in linear memory: calls on it copy nothing. Made by `tensor()`. */
@@ -209,11 +220,11 @@ export function readVector(
 ): Operand | undefined {
   if (value === undefined || value === null) return undefined;
   let found: Operand;
-  if (value instanceof Float32Array || value instanceof Float64Array) found = operandOf(value, [value.length]);
+  if (value instanceof LinearTensor) found = readTensor(method, name, value);
+  else if (value instanceof Float32Array || value instanceof Float64Array) found = operandOf(value, [value.length]);
   else if (Array.isArray(value)) found = operandOf(Float64Array.from(value as number[]), [value.length]);
-  else if (value instanceof LinearTensor || (typeof value === "object" && "data" in value)) {
-    found = readTensor(method, name, value);
-  } else fail(method, `${name} must be a typed array, a list of numbers or a tensor, got ${show(value)}`);
+  else if (typeof value === "object" && "data" in value) found = readTensor(method, name, value);
+  else fail(method, `${name} must be a typed array, a list of numbers or a tensor, got ${show(value)}`);
   if (found.length !== length) {
     fail(method, `${name} has ${found.length} elements where ${length} are needed, ${meaning}`);
   }
@@ -269,10 +280,17 @@ function readInto(
   return values;
 }
 
+function sameShape(a: readonly number[], b: readonly number[]): boolean {
+  if (a === b) return true;
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
 /** Checks that two tensors have the same shape and element type. */
 export function checkSame(method: string, name: string, operand: Operand, like: Operand, likeName: string): void {
   const { shape } = operand;
-  if (shape.length !== like.shape.length || shape.some((size, i) => size !== like.shape[i])) {
+  if (!sameShape(shape, like.shape)) {
     fail(method, `${name} has shape ${show(shape)} where ${likeName} has ${show(like.shape)}; they must be the same`);
   }
   if (operand.dtype !== like.dtype) {
@@ -282,7 +300,7 @@ export function checkSame(method: string, name: string, operand: Operand, like: 
 
 /** Where a result goes: `out` when it was given, else a new heap array, made when the size of the work is known. */
 export class Target {
-  readonly shape: number[];
+  readonly shape: readonly number[];
   readonly dtype: DType;
   readonly length: number;
   readonly pointer: number;
@@ -290,7 +308,7 @@ export class Target {
   readonly #given: unknown;
 
   constructor(method: string, out: unknown, like: Operand, name = "out") {
-    this.shape = [...like.shape];
+    this.shape = like.shape;
     this.dtype = like.dtype;
     this.length = like.length;
     this.pointer = 0;
@@ -315,7 +333,7 @@ export class Target {
     if (!this.staged) source.copyWithin(this.pointer / elementBytes(this.dtype) + from, at, at + count);
     else if (this.heap === null && count === this.length) this.heap = source.slice(at, at + count);
     else {
-      this.heap ??= new (arrayClass(this.dtype))(this.length);
+      this.heap ??= unwrittenArray(this.dtype, this.length);
       this.heap.set(source.subarray(at, at + count), from);
     }
   }
@@ -323,7 +341,7 @@ export class Target {
   /** The result: what the caller gave as `out`, or a new tensor. */
   get result(): Tensor {
     if (this.#given !== undefined && this.#given !== null) return this.#given as Tensor;
-    return { data: this.heap as TypedArray, shape: this.shape };
+    return { data: this.heap as TypedArray, shape: [...this.shape] };
   }
 
   /** Whether the result is written over this input. */
@@ -336,7 +354,8 @@ export class Target {
   /** Throws where writing the result would overwrite part of an input before it is read; the same array is fine. */
   checkOverlap(method: string, name: string, input: Operand): void {
     if (this.#given === undefined || this.#given === null) return;
-    const [a, b] = [this.heap, input.heap];
+    const a = this.heap;
+    const b = input.heap;
     if ((a === null) !== (b === null) || (a !== null && a.buffer !== b?.buffer)) return;
     const start = a?.byteOffset ?? this.pointer;
     const inputStart = b?.byteOffset ?? input.pointer;

@@ -10,7 +10,7 @@ import { checkCount, checkNumber, fail } from "../core/errors.js";
 import { type Geometry, geometryOf, type Layout } from "../core/geometry.js";
 import { applyGroupsGrad, byGroup, normalizeGroups } from "../core/grouped.js";
 import { keepInput, Layer, Parameter, type Saved, savedInput } from "../core/layer.js";
-import { normalizeRows, normalizeRowsGrad } from "../core/rows.js";
+import { normalizeRows, normalizeRowsGrad, rowStatistics } from "../core/rows.js";
 import {
   checkSame,
   type Operand,
@@ -59,17 +59,17 @@ export function groupNormForwardAs(
   const eps = checkNumber(method, "eps", options.eps ?? 1e-5, 0);
   const y = new Target(method, options.out, operand);
   y.checkOverlap(method, "x", operand);
-  const statistics = { mean: new Float64Array(0), rstd: new Float64Array(0) };
+  let statistics = rowStatistics(n * numGroups);
   if (s === 1) {
     const weight = readVector(method, "weight", options.weight, c, PER_CHANNEL);
     const bias = readVector(method, "bias", options.bias, c, PER_CHANNEL);
-    Object.assign(statistics, normalizeRows(y, operand, rowOptions(geometry, numGroups, weight, bias), eps));
+    normalizeRows(y, operand, rowOptions(geometry, numGroups, weight, bias), eps, statistics);
   } else {
     const weight = readCoefficients(method, "weight", options.weight, c, PER_CHANNEL, 1);
     const bias = readCoefficients(method, "bias", options.bias, c, PER_CHANNEL, 0);
     const grouping = byGroup(geometry, numGroups);
     const { mean, rstd } = normalizeGroups(y, operand, geometry, grouping, weight, bias, eps);
-    Object.assign(statistics, { mean, rstd });
+    statistics = { mean, rstd };
   }
   return { y: y.result, saved: { x: keepInput(x, operand, y), ...statistics, options } };
 }

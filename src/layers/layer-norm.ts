@@ -1,7 +1,7 @@
 import { checkNumber, fail, show } from "../core/errors.js";
 import { keepInput, Layer, Parameter, type Saved, savedInput } from "../core/layer.js";
 import type { DType } from "../core/memory.js";
-import { normalizeRows, normalizeRowsGrad, type RowStatistics } from "../core/rows.js";
+import { normalizeRows, normalizeRowsGrad, rowStatistics } from "../core/rows.js";
 import {
   arrayClass,
   checkSame,
@@ -43,6 +43,10 @@ export interface RowGradients {
   dbias: Tensor | null;
 }
 
+function isSize(size: unknown): boolean {
+  return Number.isSafeInteger(size) && (size as number) >= 1;
+}
+
 /** How x falls into rows of the normalized dimensions. */
 export function rowsOf(
   method: string,
@@ -50,36 +54,41 @@ export function rowsOf(
   normalizedShape: number | readonly number[],
 ): { rows: number; n: number; shape: readonly number[] } {
   const shape = typeof normalizedShape === "number" ? [normalizedShape] : normalizedShape;
-  if (!Array.isArray(shape) || shape.length === 0 || shape.some((size) => !Number.isSafeInteger(size) || size < 1)) {
+  if (!Array.isArray(shape) || shape.length === 0 || !shape.every(isSize)) {
     fail(method, `normalizedShape must hold whole numbers of at least 1, got ${show(normalizedShape)}`);
   }
-  const tail = x.shape.slice(x.shape.length - shape.length);
-  if (shape.length > x.shape.length || shape.some((size, i) => size !== tail[i])) {
+  const before = x.shape.length - shape.length;
+  let n = 1;
+  for (let i = 0; i < shape.length; i++) {
+    n *= shape[i];
+    if (shape[i] === x.shape[before + i]) continue;
+    const tail = show(x.shape.slice(-shape.length));
     fail(
       method,
-      `normalizedShape ${show(shape)} must be the last dimensions of x, whose shape is ${show(x.shape)}; pass ${show(tail)}`,
+      `normalizedShape ${show(shape)} must be the last dimensions of x, whose shape is ${show(x.shape)}; pass ${tail}`,
     );
   }
-  const n = shape.reduce((product: number, size: number) => product * size, 1);
   return { rows: x.length / n, n, shape };
 }
 
-/** What layer norm and RMS norm share: rows normalized by their own statistics. @internal */
+/** What layer norm and RMS norm share: rows normalized by their own statistics, which are kept with `keep`. @internal */
 export function normRowsForward(
   method: string,
   x: TensorLike,
   options: LayerNormOptions,
   centered: boolean,
-): { y: Tensor; statistics: RowStatistics; kept: TensorLike | null } {
+  keep: boolean,
+): { y: Tensor; saved: LayerNormSaved | undefined } {
   const operand = readTensor(method, "x", x);
   const { rows, n } = rowsOf(method, operand, options.normalizedShape);
   const eps = checkNumber(method, "eps", options.eps ?? 1e-5, 0);
   const weight = readVector(method, "weight", options.weight, n, "one for each normalized element");
-  const bias = readVector(method, "bias", options.bias, n, "one for each normalized element");
+  const bias = centered ? readVector(method, "bias", options.bias, n, "one for each normalized element") : undefined;
   const y = new Target(method, options.out, operand);
   y.checkOverlap(method, "x", operand);
-  const statistics = normalizeRows(y, operand, { rows, n, weight, bias, period: 1, centered }, eps);
-  return { y: y.result, statistics, kept: keepInput(x, operand, y) };
+  const statistics = keep ? rowStatistics(rows) : undefined;
+  normalizeRows(y, operand, { rows, n, weight, bias, period: 1, centered }, eps, statistics);
+  return { y: y.result, saved: statistics && { x: keepInput(x, operand, y), ...statistics, options } };
 }
 
 /** The gradient of `normRowsForward`. @internal */
@@ -122,13 +131,13 @@ export function normRowsBackward(
  * const y = layerNorm({ data: new Float32Array([1, 2, 3, 4]), shape: [2, 2] }, { normalizedShape: 2 });
  */
 export function layerNorm(x: TensorLike, options: LayerNormOptions): Tensor {
-  return normRowsForward("layerNorm", x, options, true).y;
+  return normRowsForward("layerNorm", x, options, true, false).y;
 }
 
 /** `layerNorm` that also returns what `layerNormBackward` needs. */
 export function layerNormForward(x: TensorLike, options: LayerNormOptions): { y: Tensor; saved: LayerNormSaved } {
-  const { y, statistics, kept } = normRowsForward("layerNormForward", x, options, true);
-  return { y, saved: { x: kept, ...statistics, options } };
+  const { y, saved } = normRowsForward("layerNormForward", x, options, true, true);
+  return { y, saved: saved as LayerNormSaved };
 }
 
 /**
@@ -178,7 +187,7 @@ export class LayerNorm extends Layer {
   constructor(normalizedShape: number | readonly number[], config: LayerNormConfig = {}) {
     super();
     const shape = typeof normalizedShape === "number" ? [normalizedShape] : [...normalizedShape];
-    if (shape.length === 0 || shape.some((size) => !Number.isSafeInteger(size) || size < 1)) {
+    if (shape.length === 0 || !shape.every(isSize)) {
       fail("LayerNorm", `normalizedShape must hold whole numbers of at least 1, got ${show(normalizedShape)}`);
     }
     this.normalizedShape = shape;

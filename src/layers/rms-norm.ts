@@ -29,13 +29,13 @@ export type RMSNormGradients = Omit<RowGradients, "dbias">;
  * const y = rmsNorm({ data: new Float32Array([3, 4]), shape: [1, 2] }, { normalizedShape: 2 });
  */
 export function rmsNorm(x: TensorLike, options: RMSNormOptions): Tensor {
-  return normRowsForward("rmsNorm", x, { ...options, bias: null }, false).y;
+  return normRowsForward("rmsNorm", x, options, false, false).y;
 }
 
 /** `rmsNorm` that also returns what `rmsNormBackward` needs. */
 export function rmsNormForward(x: TensorLike, options: RMSNormOptions): { y: Tensor; saved: RMSNormSaved } {
-  const { y, statistics, kept } = normRowsForward("rmsNormForward", x, { ...options, bias: null }, false);
-  return { y, saved: { x: kept, ...statistics, options: { ...options, bias: null } } };
+  const { y, saved } = normRowsForward("rmsNormForward", x, { ...options, bias: null }, false, true);
+  return { y, saved: saved as RMSNormSaved };
 }
 
 /**
