@@ -39,6 +39,26 @@ class AffineWeightBias {
   }
 }
 
+/** x·scale */
+@final
+@unmanaged
+class Scale {
+  @inline
+  at<T>(x: usize, u: usize, w: usize, b: usize, scale: v128, k1: v128, k2: v128, k3: v128, k4: v128): v128 {
+    return v.mul<T>(v.load(x), scale);
+  }
+}
+
+/** x·scale·w[i] */
+@final
+@unmanaged
+class ScaleWeight {
+  @inline
+  at<T>(x: usize, u: usize, w: usize, b: usize, scale: v128, k1: v128, k2: v128, k3: v128, k4: v128): v128 {
+    return v.mul<T>(v.mul<T>(v.load(x), scale), v.load(w));
+  }
+}
+
 export function rowAffine<T>(
   y: usize,
   x: usize,
@@ -66,12 +86,17 @@ export function rowAffine<T>(
 
 /**
  * y = (x − mean)·rstd·w + b over one run; w and b may be 0 (absent; no b without w). The f64 remainder of the mean goes
- * into the shift.
+ * into the shift. Rows without a mean, as in RMS normalization, take no center and no shift.
  */
 export function runStandardize<T>(y: usize, x: usize, w: usize, b: usize, n: i32, mean: f64, rstd: f64): void {
+  const k1 = v.splat<T>(<T>rstd);
+  if (mean == 0 && !b) {
+    if (w) map<T, ScaleWeight>(y, x, 0, w, 0, n, k1, k1, k1, k1, k1);
+    else map<T, Scale>(y, x, 0, 0, 0, n, k1, k1, k1, k1, k1);
+    return;
+  }
   const center = <T>mean;
   const k0 = v.splat<T>(center);
-  const k1 = v.splat<T>(<T>rstd);
   const k2 = v.splat<T>(<T>((<f64>center - mean) * rstd));
   if (b) map<T, AffineWeightBias>(y, x, 0, w, b, n, k0, k1, k2, k0, k0);
   else if (w) map<T, AffineWeight>(y, x, 0, w, 0, n, k0, k1, k2, k0, k0);

@@ -1,6 +1,6 @@
 /**
  * Feeds arrays to kernels. Arrays in linear memory are passed by address; heap arrays are copied through a staging block
- * that stays in the second-level cache, chunk by chunk, so that a large array needs no second copy of itself.
+ * that stays in the first-level cache, chunk by chunk, so that a large array needs no second copy of itself.
  *
  * Chunks end on the blocks of the kernels' reduction trees, so results have the same bits however an array came in.
  */

@@ -123,6 +123,27 @@ describe.each(["float32", "float64"] as const)("moments of %s", (dtype) => {
   });
 });
 
+it("rows whose first elements are unlike the rest are as exact as others", () => {
+  for (const [n, head] of [
+    [17, 1e3],
+    [1000, 1e6],
+    [5000, -1e4],
+  ]) {
+    const x = Float32Array.from(values(n, 7), (value, i) => (i % 4096 < 16 ? head + value : value));
+    const want = reference(x);
+    withScratch(() => {
+      const at = scratch(n * 4);
+      const [mean, m2] = [scratchF64(1), scratchF64(1)];
+      heapOf("float32").set(x, at / 4);
+      kernelsOf("float32").rowMoments(mean, m2, at, 1, n, 0);
+      // Sums in lanes are a few ulps off, relative to the deviation.
+      const deviation = Math.sqrt(want.m2 / n);
+      expect(Math.abs(heap64()[mean / 8] - want.mean)).toBeLessThanOrEqual(4e-7 * deviation);
+      expect(Math.abs(heap64()[m2 / 8] - want.m2)).toBeLessThanOrEqual(4e-7 * want.m2);
+    });
+  }
+});
+
 describe("f32 sums that overflow", () => {
   it("are taken again in f64", () => {
     const n = 40;
