@@ -43,6 +43,20 @@ export abstract class v {
     return sizeof<T>() == 4 ? v128.load32_splat(at) : v128.load64_splat(at);
   }
 
+  /** Elements first, first + 1, ... of the n at `at`, beginning anew after the last. */
+  @inline
+  static loadCycle<T>(at: usize, first: i32, n: i32): v128 {
+    let a: v128 = i32x4.splat(0);
+    if (sizeof<T>() == 8) {
+      a = v128.load64_lane(at + ((<usize>(first % n)) << 3), a, 0);
+      return v128.load64_lane(at + ((<usize>((first + 1) % n)) << 3), a, 1);
+    }
+    a = v128.load32_lane(at + ((<usize>(first % n)) << 2), a, 0);
+    a = v128.load32_lane(at + ((<usize>((first + 1) % n)) << 2), a, 1);
+    a = v128.load32_lane(at + ((<usize>((first + 2) % n)) << 2), a, 2);
+    return v128.load32_lane(at + ((<usize>((first + 3) % n)) << 2), a, 3);
+  }
+
   @inline
   static add<T>(a: v128, b: v128): v128 {
     return v128.add<T>(a, b);
@@ -320,6 +334,17 @@ export abstract class v {
   static mantissa(x: v128, k: v128): v128 {
     const whole = i64x2.extend_low_i32x4_s(i32x4.trunc_sat_f64x2_s_zero(k));
     return i64x2.sub(x, i64x2.shl(whole, 52));
+  }
+
+  @inline
+  static not(a: v128): v128 {
+    return v128.not(a);
+  }
+
+  /** Whether no 32-bit lane is 0. */
+  @inline
+  static allTrue32(a: v128): bool {
+    return i32x4.all_true(a);
   }
 
   @inline

@@ -62,7 +62,7 @@ export function streamCells(
     stream({ rows: n * c, n: s, cut, fixed }, inputs, outputs, (p, chunk) => run(p, chunk, chunk.row));
     return;
   }
-  const rowMultiple = kernels().colBlockRows();
+  const rowMultiple = kernels().colBlockRows(c);
   for (let sample = 0; sample < n; sample++) {
     const plan = { rows: sample < n - 1 ? s : tail, n: c, firstRow: sample * s, rowMultiple, fixed };
     stream(plan, inputs, outputs, (p, chunk) => run(p, chunk, sample * c));
@@ -121,6 +121,18 @@ function centerOf(mean: Float64Array, dtype: Operand["dtype"]): Float64Array | F
   return dtype === "float64" ? mean : new Float32Array(mean);
 }
 
+/** What is added to (x − center)·factor, where it is to be added to (x − mean)·factor. */
+function aboutCenter(
+  sum: Float64Array,
+  factor: Float64Array,
+  mean: Float64Array,
+  center: Float64Array | Float32Array,
+): Float64Array {
+  const sums = new Float64Array(sum.length);
+  for (let i = 0; i < sums.length; i++) sums[i] = sum[i] + (center[i] - mean[i]) * factor[i];
+  return sums;
+}
+
 /** y = (x − mean)·scale + shift; 0 at masked positions. */
 export function applyAffine(y: Target, x: Operand, geometry: Geometry, affine: Affine, mask?: Mask): void {
   const { c, s, order } = geometry;
@@ -140,7 +152,7 @@ export function applyAffine(y: Target, x: Operand, geometry: Geometry, affine: A
       return;
     }
     const center = centerOf(affine.mean, x.dtype);
-    const shifts = affine.shift.map((shift, i) => shift + (center[i] - affine.mean[i]) * affine.scale[i]);
+    const shifts = aboutCenter(affine.shift, affine.scale, affine.mean, center);
     const centers = stageValues(center, x.dtype);
     const scale = stageValues(affine.scale, x.dtype);
     const shift = stageValues(shifts, x.dtype);
@@ -245,7 +257,7 @@ export function applyGradient(
       return;
     }
     const center = centerOf(gradient.mean, x.dtype);
-    const constants = gradient.constant.map((value, i) => value + (center[i] - gradient.mean[i]) * gradient.slope[i]);
+    const constants = aboutCenter(gradient.constant, gradient.slope, gradient.mean, center);
     const centers = stageValues(center, x.dtype);
     const rstd = stageValues(gradient.rstd, x.dtype);
     const weight = stageValues(gradient.weight, x.dtype);

@@ -202,7 +202,7 @@ class WeightGrads {
 
   /** Rows that a chunk holds a multiple of, so that the sums do not depend on the chunks. */
   get rowMultiple(): number {
-    return kernels().colBlockRows() * this.#options.period;
+    return kernels().colBlockRows(this.#options.n) * this.#options.period;
   }
 
   /** Adds the rows [row, row + count), or part of one long row. */

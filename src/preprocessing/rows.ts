@@ -79,7 +79,7 @@ function plainMoments(x: Operand): Moments {
     const mean = scratchF64(n);
     const m2 = scratchF64(n);
     const workspace = scratch(kernels().colScratchBytes());
-    stream({ rows, n, rowMultiple: kernels().colBlockRows() }, [x], [], ([at], { row, rows: count }) => {
+    stream({ rows, n, rowMultiple: kernels().colBlockRows(n) }, [x], [], ([at], { row, rows: count }) => {
       k.colMomentsWide(mean, m2, at, count, n, row, workspace);
     });
     return { count: new Float64Array(n).fill(rows), mean: copyF64(mean, n), m2: copyF64(m2, n) };
@@ -91,7 +91,7 @@ function weightedMoments(x: Operand, weights: Operand | undefined): Moments {
   const [rows, n] = x.shape;
   const k = kernelsOf(x.dtype);
   const width = elementBytes(x.dtype);
-  const blockRows = kernels().colBlockRows();
+  const blockRows = kernels().colBlockRows(n);
   return withScratch(() => {
     // Count, mean and M2 in a row, of the whole and of a block. The kernel goes row by row, and each row rounds the mean:
     // blocks that are merged keep the error from growing with their number.

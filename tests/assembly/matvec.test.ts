@@ -77,8 +77,10 @@ describe.each(["float32", "float64"] as const)("matrix and vector, %s", (dtype) 
       const sums = scratchF64(n);
       const partSums = scratchF64(n);
       k().colCombine(sums, at, u, rows, n, workspace);
-      k().colCombine(partSums, at, u, 32, n, workspace);
-      k().colCombine(partSums, at + 32 * n * width, u + 32 * width, rows - 32, n, workspace);
+      const blockRows = kernels().colBlockRows(n);
+      k().colCombine(partSums, at, u, blockRows, n, workspace);
+      const rest = [at + blockRows * n * width, u + blockRows * width] as const;
+      k().colCombine(partSums, ...rest, rows - blockRows, n, workspace);
       expect(copyF64(partSums, n)).toEqual(copyF64(sums, n));
     });
   });
