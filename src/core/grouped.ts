@@ -33,6 +33,11 @@ export function byBlock({ n, c }: Geometry, samples: number, channels: number): 
   };
 }
 
+/** The channel of the next cell: i % c for one cell after the other, without a division for each. */
+function nextOf(channel: number, channels: number): number {
+  return channel + 1 === channels ? 0 : channel + 1;
+}
+
 /** One group for each channel, over all samples: batch norm. */
 export function byChannel(geometry: Geometry): Grouping {
   return byBlock(geometry, geometry.n, 1);
@@ -45,7 +50,8 @@ export function byGroup(geometry: Geometry, numGroups: number): Grouping {
 
 /** Moments of each channel over the batch. */
 export function channelMoments(x: Operand, geometry: Geometry, mask?: Mask): Moments {
-  return mergeCells(cellMoments(x, geometry, mask), geometry.c, byChannel(geometry).groupOf);
+  const moments = cellMoments(x, geometry, mask);
+  return geometry.n === 1 ? moments : mergeCells(moments, geometry.c, byChannel(geometry).groupOf);
 }
 
 /** Σ over the cells of each channel. */
@@ -180,16 +186,15 @@ export function applyGroupsGrad(
   const cells = n * c;
   const size = grouping.perChannel ? c : cells;
   const means = new Float64Array(size);
-  for (let i = 0; i < size; i++) means[i] = mean[grouping.groupOf(i)];
+  for (let i = 0; i < size; i++) means[i] = mean[grouping.perChannel ? i : grouping.groupOf(i)];
   const sums = cellGradSums(dy, x, geometry, means, mask);
 
   const dweight = new Float64Array(c);
   const dbias = new Float64Array(c);
   const sumG = new Float64Array(grouping.groups);
   const sumGD = new Float64Array(grouping.groups);
-  for (let i = 0; i < cells; i++) {
-    const channel = i % c;
-    const group = grouping.groupOf(i);
+  for (let i = 0, channel = 0; i < cells; i++, channel = nextOf(channel, c)) {
+    const group = grouping.perChannel ? channel : grouping.groupOf(i);
     sumG[group] += weight[channel] * sums.dy[i];
     sumGD[group] += weight[channel] * sums.dyx[i];
     dweight[channel] += sums.dyx[i] * rstd[group];
