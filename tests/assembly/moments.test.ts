@@ -69,6 +69,32 @@ describe.each(["float32", "float64"] as const)("moments of %s", (dtype) => {
     }
   });
 
+  it("of columns whose sampled rows mislead, of folded rows and of constants", () => {
+    for (const cols of [1, 5, 19]) {
+      const rows = 2 * kernels().colBlockRows(cols) + 37;
+      const x = values(rows * cols, cols, 1e4);
+      // The sample is every fourth row of a block (or of folded ones): these lie far off.
+      const fold = kernels().colBlockRows(cols) / kernels().colBlockRows(16);
+      for (let i = 0; i < x.length; i++) {
+        if (Math.floor(i / (cols * fold)) % 4 === 0) x[i] += 1e3;
+        if (i % cols === 4) x[i] = 0.1;
+        if (dtype === "float32") x[i] = Math.fround(x[i]);
+      }
+      withScratch(() => {
+        const at = scratch(rows * cols * width);
+        const mean = scratchF64(cols);
+        const m2 = scratchF64(cols);
+        heapOf(dtype).set(x, at / width);
+        k().colMoments(mean, m2, at, rows, cols, 0, scratch(kernels().colScratchBytes()));
+        for (let c = 0; c < cols; c++) {
+          const want = reference(x.filter((_, i) => i % cols === c));
+          expect(Math.abs(heap64()[mean / 8 + c] - want.mean)).toBeLessThanOrEqual(1e3 * ulps + 1e-11);
+          expect(Math.abs(heap64()[m2 / 8 + c] - want.m2)).toBeLessThanOrEqual(want.m2 * ulps + 1e-24 * rows);
+        }
+      });
+    }
+  });
+
   it("of columns wider than a tile agree with rows", () => {
     const [rows, cols] = [37, 1031];
     const x = values(rows * cols, 5);
