@@ -127,7 +127,6 @@ function colGradBlock<T>(
     runAddWide<T>(sumGD, q + at, cols);
     at += <usize>cols * sizeof<T>();
   }
-  if (width & 1) store<f64>(sum, load<f64>(sum) + <f64>load<T>(s));
 }
 
 export function colGradSums<T>(

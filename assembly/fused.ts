@@ -360,10 +360,7 @@ function runGradOne<T, P>(
   }
 }
 
-/** The five coefficients of a row in `runGradTwo`, of T, from its sums. */
-const coefficients = memory.data(COL_BLOCK_ROWS * 5 * 8, 16);
-
-/** Writes c, r, h, p and k of one row. */
+/** Writes the five coefficients of a row in `runGradTwo`, c, r, h, p and k, from its sums. */
 function runGradCoefficients<T>(
   at: usize,
   dy: usize,
@@ -401,6 +398,7 @@ function rowsGradIn<T, P>(
   stride: usize,
   step: usize,
   centered: i32,
+  coefficients: usize,
 ): void {
   const each: usize = 5 * sizeof<T>();
   let at = coefficients;
@@ -439,7 +437,7 @@ function rowsGradIn<T, P>(
 
 /** Bytes of scratch that `rowNormalizeGrad` takes. */
 export function rowNormalizeGradScratchBytes<T>(n: i32): i32 {
-  return 2 * (n * sizeof<T>() + 16);
+  return 2 * (n * sizeof<T>() + 16) + COL_BLOCK_ROWS * 5 * sizeof<T>();
 }
 
 export function rowNormalizeGrad<T>(
@@ -462,6 +460,7 @@ export function rowNormalizeGrad<T>(
   const step = (<usize>period) << 3;
   const q = scratch;
   const s = scratch + bytes + 16;
+  const coefficients = s + bytes + 16;
   // An even number of rows, so that all but the last go in twos whatever their length.
   const block = min<i32>(COL_BLOCK_ROWS, max<i32>(1, BLOCK_BYTES / (4 * <i32>bytes)) << 1);
   const height = COL_BLOCK_ROWS * period;
@@ -490,6 +489,7 @@ export function rowNormalizeGrad<T>(
             stride,
             step,
             centered,
+            coefficients,
           );
         } else {
           rowsGradIn<T, NoWeight>(
@@ -506,6 +506,7 @@ export function rowNormalizeGrad<T>(
             stride,
             step,
             centered,
+            coefficients,
           );
         }
       }

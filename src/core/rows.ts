@@ -257,7 +257,7 @@ export function normalizeRowsGrad(
       const dbias = scratchF64(period * n);
       const workspace = scratch(k.rowNormalizeGradScratchBytes(n));
       // Whole blocks of rows in each chunk keep the tree of the weights' sums the same for any chunking.
-      const plan = { rows, n, rowMultiple: kernels().colBlockRows() * period };
+      const plan = { rows, n, rowMultiple: kernels().colBlockRows(n) * period };
       stream(plan, [dy, x], [dx], ([g, from, to], { row, rows: count }) => {
         const [m, r] = [mean + 8 * row, rstd + 8 * row];
         k.rowNormalizeGrad(to, dweight, dbias, g, from, weight, m, r, count, n, period, centered, workspace);

@@ -10,7 +10,7 @@ import { checkCount, checkNumber, fail } from "../core/errors.js";
 import { type Geometry, geometryOf, type Layout } from "../core/geometry.js";
 import { applyGroupsGrad, byGroup, normalizeGroups } from "../core/grouped.js";
 import { keepInput, Layer, Parameter, type Saved, savedInput } from "../core/layer.js";
-import { normalizeRows, normalizeRowsGrad, rowStatistics } from "../core/rows.js";
+import { normalizeRows, normalizeRowsGrad, type RowStatistics, rowStatistics } from "../core/rows.js";
 import {
   checkSame,
   type Operand,
@@ -59,8 +59,9 @@ export function groupNormForwardAs(
   const eps = checkNumber(method, "eps", options.eps ?? 1e-5, 0);
   const y = new Target(method, options.out, operand);
   y.checkOverlap(method, "x", operand);
-  let statistics = rowStatistics(n * numGroups);
+  let statistics: RowStatistics;
   if (s === 1) {
+    statistics = rowStatistics(geometry.n * numGroups);
     const weight = readVector(method, "weight", options.weight, c, PER_CHANNEL);
     const bias = readVector(method, "bias", options.bias, c, PER_CHANNEL);
     normalizeRows(y, operand, rowOptions(geometry, numGroups, weight, bias), eps, statistics);

@@ -87,6 +87,9 @@ const PRODUCT_ROWS = 256;
 /** Columns of a product whose panels of B are packed together: to cut there costs nothing. */
 const PRODUCT_COLS = 512;
 
+/** More columns than any kernel folds. */
+const COLS_NEVER_FOLDED = 2 ** 20;
+
 /** Rows of the lower triangle of a product with itself that are worked out at a time. */
 const GRAM_ROWS = 64;
 
@@ -148,6 +151,15 @@ function rowKernel(
   };
 }
 
+/**
+ * Rows of a block of columns, whose sums are merged with those of the others in one step. Narrow matrices are folded, and
+ * their blocks merged in several steps, which cannot be shared out: to them there is but one block.
+ */
+function blockRows(module: Kernels, cols: number): number {
+  const height = module.colBlockRows(cols);
+  return height === module.colBlockRows(COLS_NEVER_FOLDED) ? height : Number.POSITIVE_INFINITY;
+}
+
 /** Moments of columns: each block of rows by itself; then the blocks are merged in their order, for parts of the columns. */
 function colMoments(
   module: Kernels,
@@ -156,8 +168,8 @@ function colMoments(
   name: `colMoments_${Typed}` | `colMomentsWide_${Typed}`,
   width: number,
 ): Kernel {
-  const height = module.colBlockRows();
   return (mean, m2, x, rows, cols, seen, workspace) => {
+    const height = blockRows(module, cols);
     if (rows * cols < least || rows <= height) return module[name](mean, m2, x, rows, cols, seen, workspace);
     withScratch(() => {
       const whole = Math.floor(rows / height);
@@ -205,7 +217,7 @@ function summingKernel(
   const sums = roles.flatMap((role, i) => (role === "sum" ? [i] : []));
   return (...args) => {
     const [rows, n, period = 1] = [args[atRows], args[atN], args[atPeriod]];
-    const height = module.colBlockRows() * period;
+    const height = blockRows(module, n) * period;
     if (rows * n < least || rows <= height) return whole(...args);
     withScratch(() => {
       const blocks = Math.ceil(rows / height);
