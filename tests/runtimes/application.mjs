@@ -1,0 +1,164 @@
+/** An application that has the packed package installed: one entry for each way of loading it, and their bundles. */
+import { execFileSync } from "node:child_process";
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const root = path.dirname(path.dirname(here));
+const SUITE = ["suite.mjs", "calls.mjs", "sha256.mjs"];
+
+const RUN = `
+export async function run(api) {
+  await api.init();
+  return runSuite(api);
+}`;
+
+const ENTRIES = {
+  "run.mjs": `import { runSuite } from "./suite.mjs";${RUN}`,
+  "esm.mjs": `import * as api from "evenkeel";
+import { run } from "./run.mjs";
+console.log(JSON.stringify(await run(api)));`,
+  "cjs.cjs": `const api = require("evenkeel");
+import("./run.mjs").then(({ run }) => run(api)).then((result) => console.log(JSON.stringify(result)));`,
+  "slim.mjs": `import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import * as api from "evenkeel/slim";
+import { run } from "./run.mjs";
+let message = "";
+try {
+  api.tensor([1]);
+} catch (error) {
+  message = error.message;
+}
+await api.init(readFileSync(fileURLToPath(import.meta.resolve("evenkeel/kernels.wasm"))));
+const result = await run(api);
+if (!message.startsWith("evenkeel/slim carries no kernels")) result.failures.push(\`without kernels: \${message}\`);
+console.log(JSON.stringify(result));`,
+  "slim.cjs": `const api = require("evenkeel/slim");
+api.initSync(require("node:fs").readFileSync(require.resolve("evenkeel/kernels.wasm")));
+import("./run.mjs").then(({ run }) => run(api)).then((result) => console.log(JSON.stringify(result)));`,
+  "worker.js": `import * as api from "evenkeel";
+import { run } from "./run.mjs";
+export default {
+  async fetch(request) {
+    return request.url.endsWith("/ready") ? new Response("") : Response.json(await run(api));
+  },
+};`,
+  // A page sends its result to the server that it came from.
+  "page.js": `import * as api from "evenkeel";
+import { run } from "./run.mjs";
+const send = (result) => fetch("/result", { method: "POST", body: JSON.stringify(result) });
+run(api).then(send, (error) => send({ failures: [String(error?.stack ?? error)], digests: {} }));`,
+  "index.html": '<!doctype html><meta charset="utf-8"><script type="module" src="./page.js"></script>',
+  "plain.html": `<!doctype html><meta charset="utf-8">
+<script type="importmap">{ "imports": { "evenkeel": "./node_modules/evenkeel/dist/index.js" } }</script>
+<script type="module" src="./page.js"></script>`,
+};
+
+/** Packs the package and installs it into an empty folder; returns that and the packed file. */
+export function installApplication() {
+  const work = path.join(here, "app");
+  rmSync(work, { recursive: true, force: true });
+  mkdirSync(path.join(work, "bundles"), { recursive: true });
+  const npm = (cwd, ...args) => execFileSync("npm", args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+  npm(root, "pack", "--ignore-scripts", "--pack-destination", work);
+  const { name, version } = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8"));
+  const tarball = path.join(work, `${name}-${version}.tgz`);
+  writeFileSync(path.join(work, "package.json"), '{ "private": true, "type": "module" }\n');
+  npm(work, "install", "--offline", "--no-audit", "--no-fund", tarball);
+  for (const file of SUITE) copyFileSync(path.join(here, file), path.join(work, file));
+  for (const [file, text] of Object.entries(ENTRIES)) writeFileSync(path.join(work, file), `${text}\n`);
+  return { folder: work, tarball };
+}
+
+/** Leaves the kernels' file beside the bundle, as bundlers for Workers do. */
+const wasmBeside = {
+  name: "wasm-beside",
+  setup(build) {
+    build.onResolve({ filter: /\.wasm$/ }, () => ({ path: "./kernels.wasm", external: true }));
+  },
+};
+
+/** Makes a module of `.wasm?module`, as bundlers for edge functions do. */
+const wasmModule = {
+  name: "wasm-module",
+  setup(build) {
+    build.onResolve({ filter: /\.wasm\?module$/ }, ({ path: file, resolveDir }) => ({
+      path: path.join(resolveDir, file.replace("?module", "")),
+      namespace: "wasm-module",
+    }));
+    build.onLoad({ filter: /./, namespace: "wasm-module" }, ({ path: file }) => ({
+      contents: `export default new WebAssembly.Module(Uint8Array.from(atob(${JSON.stringify(
+        readFileSync(file, "base64"),
+      )}), (character) => character.charCodeAt(0)));`,
+    }));
+  },
+};
+
+/** The bundles, each made when it is asked for. */
+export const bundlers = {
+  async esbuild({ folder }) {
+    await build({
+      absWorkingDir: folder,
+      entryPoints: ["page.js"],
+      bundle: true,
+      minify: true,
+      outfile: "bundles/esbuild/page.js",
+    });
+  },
+  async rollup({ folder }) {
+    const { rollup } = await import("rollup");
+    const { nodeResolve } = await import("@rollup/plugin-node-resolve");
+    const bundle = await rollup({ input: path.join(folder, "page.js"), plugins: [nodeResolve({ browser: true })] });
+    await bundle.write({ file: path.join(folder, "bundles/rollup/page.js"), format: "es" });
+  },
+  async webpack({ folder }) {
+    const { default: webpack } = await import("webpack");
+    const output = { path: path.join(folder, "bundles/webpack"), filename: "page.js" };
+    const options = { mode: "production", context: folder, entry: "./page.js", output, performance: false };
+    await new Promise((resolve, reject) => {
+      webpack(options, (error, stats) => {
+        if (error ?? stats.hasErrors()) reject(error ?? new Error(stats.toString()));
+        else resolve();
+      });
+    });
+  },
+  async vite({ folder }) {
+    const { build: viteBuild } = await import("vite");
+    await viteBuild({
+      root: folder,
+      base: "./",
+      logLevel: "error",
+      build: { outDir: "bundles/vite", emptyOutDir: true },
+    });
+  },
+};
+
+/** Bundles for Workers and edge functions. */
+export async function bundleForServers({ folder }) {
+  const options = { absWorkingDir: folder, bundle: true, format: "esm", charset: "utf8" };
+  await build({
+    ...options,
+    entryPoints: ["worker.js"],
+    conditions: ["workerd", "worker", "browser"],
+    plugins: [wasmBeside],
+    outfile: "bundles/worker.mjs",
+  });
+  copyFileSync(path.join(folder, "node_modules/evenkeel/dist/kernels.wasm"), path.join(folder, "bundles/kernels.wasm"));
+  await build({
+    ...options,
+    entryPoints: ["esm.mjs"],
+    conditions: ["edge-light"],
+    plugins: [wasmModule],
+    outfile: "bundles/edge-light.mjs",
+  });
+}
+
+/** The page of a bundle. */
+export function writeBundlePage({ folder }, name) {
+  const file = path.join(folder, "bundles", name, "index.html");
+  const kind = name === "rollup" ? ' type="module"' : "";
+  writeFileSync(file, `<!doctype html><meta charset="utf-8"><script${kind} src="./page.js"></script>\n`);
+}
