@@ -11,7 +11,6 @@
  */
 import { kernels } from "./memory.js";
 
-const LN_2 = 0.6931471805599453;
 const ROOT_PI = 1.7724538509055159;
 /** Terms of the continued fraction: enough at x = 1, where it converges slowest. */
 const FRACTION_TERMS = 200;
@@ -37,7 +36,7 @@ export function log(x: number): number {
   const s = (m - 1) / (m + 1);
   let sum = 0;
   for (let n = 23; n >= 3; n -= 2) sum = (sum + 1 / n) * s * s;
-  return e * LN_2 + 2 * (s + s * sum);
+  return e * Math.LN2 + 2 * (s + s * sum);
 }
 
 /** e^(−x²), x split so that the first square is exact. */

@@ -42,8 +42,8 @@ import("./run.mjs").then(({ run }) => run(api)).then((result) => console.log(JSO
   "worker.js": `import * as api from "evenkeel";
 import { run } from "./run.mjs";
 export default {
-  async fetch(request) {
-    return request.url.endsWith("/ready") ? new Response("") : Response.json(await run(api));
+  async fetch() {
+    return Response.json(await run(api));
   },
 };`,
   // A page sends its result to the server that it came from.

@@ -5,19 +5,16 @@
  * runtime and in every browser that is there. The digests of all results must be those of digests.json.
  */
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { installRuntimes } from "./install.mjs";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const { values: options } = parseArgs({ options: { only: { type: "string", default: "" } } });
 
-if (!existsSync(path.join(here, "node_modules/publint"))) {
-  // Node 24's runtimes come as packages with their binaries; none of their install scripts is needed.
-  const args = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
-  execFileSync("npm", args, { cwd: here, stdio: ["ignore", "ignore", "inherit"] });
-}
+installRuntimes();
 const { installApplication, bundleForServers } = await import("./application.mjs");
 const { processes } = await import("./processes.mjs");
 const { browsers } = await import("./browsers.mjs");
