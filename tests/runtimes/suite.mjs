@@ -23,22 +23,32 @@ export function runSuite(api) {
     },
   );
   for (const { name, shapes = [undefined], run } of calls) {
-    const hash = new Sha256();
     const made = [];
+    const free = () => {
+      for (const tensor of made.splice(0)) tensor.dispose();
+    };
     try {
-      for (const dtype of ["float32", "float64"]) {
-        for (const shape of shapes) {
-          const heap = digestOf(run(watched, makerOf(dtype), shape));
-          const linear = digestOf(run(watched, makerOf(dtype, api, made), shape));
-          for (const tensor of made.splice(0)) tensor.dispose();
-          if (heap !== linear) failures.push(`${name}: heap and linear memory differ for ${dtype} [${shape}]`);
-          hash.update(bytesOf(heap));
-        }
-      }
-      digests[name] = hash.digest();
+      digests[name] = digestOf(
+        eachDtype((dtype) =>
+          shapes.map((shape) => {
+            const heap = digestOf(run(watched, makerOf({ dtype }), shape));
+            const linear = digestOf(run(watched, makerOf({ dtype, api, made }), shape));
+            free();
+            if (heap !== linear) failures.push(`${name}: heap and linear memory differ for ${dtype} [${shape}]`);
+            return heap;
+          }),
+        ),
+      );
+      digests[`${name}, not finite`] = digestOf(
+        eachDtype((dtype) =>
+          shapes
+            .filter((shape) => shape === undefined || sizeOf(shape) < LONG)
+            .map((shape) => attempt(() => run(api, makerOf({ dtype, spoiled: true }), shape))),
+        ),
+      );
     } catch (error) {
       failures.push(`${name}: ${error?.stack ?? error}`);
-      for (const tensor of made) tensor.dispose();
+      free();
     }
   }
   for (const name of Object.keys(api)) {
@@ -50,6 +60,20 @@ export function runSuite(api) {
   return { failures, digests };
 }
 
+const eachDtype = (run) => ["float32", "float64"].map(run);
+const sizeOf = (shape) => shape.reduce((product, size) => product * size, 1);
+/** Longer inputs than this show nothing new about numbers that are not finite. */
+const LONG = 20000;
+
+/** A result, or the message of the error. */
+function attempt(work) {
+  try {
+    return digestOf(oneNaN(work()));
+  } catch (error) {
+    return error.message;
+  }
+}
+
 /** What differs from the digests that every runtime must have, in words. */
 export function compareDigests(digests, wanted) {
   const names = new Set([...Object.keys(digests), ...Object.keys(wanted)]);
@@ -58,8 +82,11 @@ export function compareDigests(digests, wanted) {
     .map((name) => `${name}: digest ${digests[name]?.slice(0, 12)}, not ${wanted[name]?.slice(0, 12)}`);
 }
 
-/** Pseudo-random inputs, whole numbers until the last step: Math.random and Math.sin differ between engines. */
-function makerOf(dtype, api, made) {
+/**
+ * Pseudo-random inputs, whole numbers until the last step: Math.random and Math.sin differ between engines. Spoiled ones
+ * have a NaN and both infinities in the first input.
+ */
+function makerOf({ dtype, api, made, spoiled = false }) {
   const source = (seed) => {
     let state = Math.imul(seed + 1, 2654435761) >>> 0;
     return () => {
@@ -74,8 +101,12 @@ function makerOf(dtype, api, made) {
     return found;
   };
   const heap = (shape, seed, offset, scale) => {
-    const length = shape.reduce((product, size) => product * size, 1);
+    const length = sizeOf(shape);
     const data = values(length, seed, offset, scale);
+    if (spoiled && seed === 1) {
+      if (length > 8) data[3] = Number.NaN;
+      if (length > 20) data.set([Number.POSITIVE_INFINITY, 0, Number.NEGATIVE_INFINITY], length - 7);
+    }
     return { data: dtype === "float64" ? data : Float32Array.from(data), shape };
   };
   const tensor = (shape, seed, offset, scale) => {
@@ -93,6 +124,26 @@ function digestOf(value) {
   const hash = new Sha256();
   absorb(hash, value);
   return hash.digest();
+}
+
+/**
+ * The same result with one kind of NaN. Which of its many bit patterns a NaN has is left open by WebAssembly and
+ * ECMAScript, and differs even between the tiers of one engine; JavaScript cannot tell them apart.
+ */
+function oneNaN(value) {
+  if (value instanceof Float32Array || value instanceof Float64Array) {
+    const copy = value.slice();
+    const words = new Uint32Array(copy.buffer);
+    const width = copy.BYTES_PER_ELEMENT / 4;
+    copy.forEach((number, i) => {
+      if (Number.isNaN(number)) words.fill(0x7ff80000, i * width, (i + 1) * width);
+    });
+    return copy;
+  }
+  if (Array.isArray(value)) return value.map(oneNaN);
+  if (Number.isNaN(value)) return "NaN";
+  if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, oneNaN(part)]));
 }
 
 const FOLDED = 1024;
