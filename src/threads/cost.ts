@@ -1,4 +1,5 @@
 /** Which calls are worth handing to workers, by an estimate of their time from the sizes of their arguments. */
+import { pointerOf } from "../core/memory.js";
 import type { MeasuredKind, MethodName } from "./methods.js";
 
 /** Elements of f32 that one thread normalizes in a microsecond, and products of matrices that it adds up. */
@@ -22,7 +23,8 @@ export function isWorthwhile(method: string, args: readonly unknown[], minWork: 
 type Cost = (...args: unknown[]) => number;
 const KINDS: readonly string[] = ["Whitening", "Decorrelation"] satisfies MeasuredKind[];
 
-const normalization: Cost = (x) => sizeOf(x) / ELEMENTS_PER_MICROSECOND;
+/** Arrays of the heap stay: to copy them takes longer than to normalize them. */
+const normalization: Cost = (x) => (isShared(x) ? sizeOf(x) / ELEMENTS_PER_MICROSECOND : 0);
 const COSTS: Record<MethodName, Cost> = {
   batchNorm: normalization,
   batchNormForward: normalization,
@@ -54,6 +56,11 @@ function sizeOf(tensor: unknown): number {
   const { data } = (tensor ?? {}) as { data?: unknown };
   if (data instanceof Float32Array) return data.length;
   return data instanceof Float64Array ? 2 * data.length : Number.NaN;
+}
+
+function isShared(tensor: unknown): boolean {
+  const { data } = (tensor ?? {}) as { data?: unknown };
+  return (data instanceof Float32Array || data instanceof Float64Array) && pointerOf(data) >= 0;
 }
 
 function shapeOf(tensor: unknown): ArrayLike<number> {

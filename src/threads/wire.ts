@@ -125,7 +125,9 @@ export function packResult(result: unknown, tensors: Map<object, number>): { res
     const wire = tensors.get(value);
     if (wire !== undefined) return { wire };
     if (!ArrayBuffer.isView(value)) return undefined;
-    if (value.buffer instanceof ArrayBuffer) buffers.add(value.buffer);
+    // A view of a part is cloned: the rest is not ours to hand over.
+    const { buffer, byteLength } = value;
+    if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffers.add(buffer);
     return value;
   });
   return { result: packed, buffers: [...buffers] };
