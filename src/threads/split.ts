@@ -109,6 +109,7 @@ export function splitKernels(module: Kernels, team: Team, least: number): Kernel
       const name = `${base}_${type}` as KernelName;
       split[name] = summingKernel(module, team, least, name, roles, width);
     }
+    split[`planeNormalizeGrad_${type}`] = planeNormalizeGrad(module, team, least, type, width);
     const add = multiplyAdd(module, team, least, type, width);
     split[`multiplyAdd_${type}`] = add;
     split[`matmul_${type}`] = matmul(add, width);
@@ -248,6 +249,30 @@ function summingKernel(
         ),
       );
     });
+  };
+}
+
+/** Groups in turns of `period`: a job has those that share sums in all of the turns, in order. */
+function planeNormalizeGrad(module: Kernels, team: Team, least: number, type: Typed, width: number): Kernel {
+  const name = `planeNormalizeGrad_${type}` as const;
+  return (...args) => {
+    const [dx, dy, x, dweight, dbias, sumG, sumGD, mean, rstd, weight, ...counts] = args;
+    const [groups, parts, runs, n, step, begin, period] = counts;
+    const length = runs * n * width;
+    const turn = Math.min(groups, period);
+    if (parts * groups * runs * n < least || groups % turn !== 0) {
+      return (module[name] as Kernel)(...args);
+    }
+    const [data, value] = [turn * length, 8 * turn];
+    team.run(
+      partsOf(turn, team).map(([first, size]) => {
+        const planes = [dx, dy, x].map((at) => at + first * length);
+        const values = [sumG, sumGD, mean, rstd].map((at) => at + 8 * first);
+        const rest = [weight, size, parts, runs, n, step, begin + first, period];
+        const steps = [data, data, data, 0, 0, value, value, value, value];
+        return { name, args: [...planes, dweight, dbias, ...values, ...rest], steps, times: groups / turn };
+      }),
+    );
   };
 }
 

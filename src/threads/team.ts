@@ -32,7 +32,7 @@ const COUNTER_BYTES = 64;
 
 /** Jobs that fit the queue; a power of two. */
 const SLOTS = 128;
-const MOST_ARGS = 16;
+const MOST_ARGS = 20;
 /** f64 values of a job: kernel, calls, number of arguments, number of steps, arguments, steps. */
 const HEAD = 4;
 const SLOT = HEAD + 2 * MOST_ARGS;

@@ -64,6 +64,7 @@ describe.each([1, 2, 4])("a pool of %i", (threads) => {
     const shapes: Array<[name: string, shape: number[], layout: "channels-first" | "channels-last"]> = [
       ["vectors", [203, 37], "channels-first"],
       ["vectors in two groups", [130, 38], "channels-first"],
+      ["narrow columns", [2100, 5], "channels-first"],
       ["one row", [2, 3], "channels-first"],
       ["planes", [3, 6, 5, 61], "channels-first"],
       ["long planes", [2, 2, 9001], "channels-first"],
