@@ -113,9 +113,9 @@ describe.each([1, 2, 4])("a pool of %i", (threads) => {
       [513, 130],
     ])("fits whitening to [%i, %i] as one thread does", async (rows, columns) => {
       const x = tensorOf([rows, columns], 7, dtype, 1000);
-      for (const kind of ["Whitening", "Decorrelation"] as const) {
-        const want = new library[kind]().fit(x);
-        const got = await pool.fit(new library[kind](), x);
+      for (const Kind of [library.Whitening, library.Decorrelation]) {
+        const want = new Kind().fit(x);
+        const got = await pool.fit(new Kind(), x);
         expect(JSON.stringify(got)).toBe(JSON.stringify(want));
         const more = tensorOf([rows + 1, columns], 8, dtype);
         await pool.partialFit(got, more);
