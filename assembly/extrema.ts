@@ -67,8 +67,56 @@ class Scaled {
   }
 }
 
+/** Least and greatest of one vector of columns, or the first n > 0 of one, over `rows` rows, a multiple of 4. */
+function colMinMaxOne<T>(low: usize, high: usize, x: usize, stride: usize, rows: i32, n: i32): void {
+  let a0 = v.load(low);
+  let b0 = v.load(high);
+  let a1 = a0;
+  let a2 = a0;
+  let a3 = a0;
+  let b1 = b0;
+  let b2 = b0;
+  let b3 = b0;
+  const s2 = stride << 1;
+  const end = x + <usize>rows * stride;
+  for (; x < end; x += stride << 2) {
+    const x0 = v.load(x);
+    const x1 = v.load(x + stride);
+    const x2 = v.load(x + s2);
+    const x3 = v.load(x + s2 + stride);
+    a0 = v.minPassingNaN<T>(a0, x0);
+    b0 = v.maxPassingNaN<T>(b0, x0);
+    a1 = v.minPassingNaN<T>(a1, x1);
+    b1 = v.maxPassingNaN<T>(b1, x1);
+    a2 = v.minPassingNaN<T>(a2, x2);
+    b2 = v.maxPassingNaN<T>(b2, x2);
+    a3 = v.minPassingNaN<T>(a3, x3);
+    b3 = v.maxPassingNaN<T>(b3, x3);
+  }
+  a0 = v.minPassingNaN<T>(v.minPassingNaN<T>(a0, a1), v.minPassingNaN<T>(a2, a3));
+  b0 = v.maxPassingNaN<T>(v.maxPassingNaN<T>(b0, b1), v.maxPassingNaN<T>(b2, b3));
+  v.storeAs<T, T>(low, a0, n);
+  v.storeAs<T, T>(high, b0, n);
+}
+
+/** Rows and bytes that are searched before the next columns are: enough of the one, few enough of the other for L1. */
+const STRIP_ROWS: i32 = 16;
+const STRIP_BYTES: i32 = 16384;
+
 export function colMinMax<T>(low: usize, high: usize, x: usize, rows: i32, cols: i32): void {
+  const lanes = v.lanes<T>();
   const bytes = <usize>cols * sizeof<T>();
+  const most = (STRIP_BYTES / <i32>bytes) & ~3;
+  const strip = most > STRIP_ROWS ? most : STRIP_ROWS;
+  for (; rows >= 4; ) {
+    const height = rows < strip ? rows & ~3 : strip;
+    for (let j = 0; j < cols; j += lanes) {
+      const at = <usize>j * sizeof<T>();
+      colMinMaxOne<T>(low + at, high + at, x + at, bytes, height, cols - j < lanes ? cols - j : 0);
+    }
+    x += <usize>height * bytes;
+    rows -= height;
+  }
   const none = v.zero();
   for (let r = 0; r < rows; r++) {
     map<T, Smaller>(low, x, low, 0, 0, cols, none, none, none, none, none);

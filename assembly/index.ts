@@ -6,7 +6,7 @@
  * named `run...` are parts of kernels, for one contiguous run, and are left out. What has but one form is listed here.
  */
 
-export { colBlockRows, colScratchBytes } from "./col-moments";
+export { colBlockRows, colFold, colScratchBytes } from "./col-moments";
 export {
   addGram_f64,
   choleskyUpper_f64,

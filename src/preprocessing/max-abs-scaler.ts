@@ -2,6 +2,7 @@ import type { Affine } from "../core/cells.js";
 import type { Operand } from "../core/tensor.js";
 import { columnExtremes } from "./rows.js";
 import {
+  inversesOf,
   oneForZero,
   readSklearn,
   readSklearnCount,
@@ -75,7 +76,10 @@ export class MaxAbsScaler extends Scaler<State> {
 
   /** Greatest magnitude of each column; NaN where there was no value. */
   get maxAbs(): Float64Array {
-    return this.fitted("maxAbs").largest.map((value) => (value >= 0 ? value : NaN));
+    const { largest } = this.fitted("maxAbs");
+    const found = new Float64Array(largest.length);
+    for (let j = 0; j < found.length; j++) found[j] = largest[j] >= 0 ? largest[j] : NaN;
+    return found;
   }
 
   /** What each column is divided by: maxAbs, or 1 where that is 0. */
@@ -93,7 +97,8 @@ export class MaxAbsScaler extends Scaler<State> {
   protected measure(method: string, x: Operand): State {
     const [rows, features] = x.shape;
     const { low, high } = columnExtremes(method, x);
-    return { features, rows, largest: high.map((value, j) => Math.max(value, -low[j])) };
+    for (let j = 0; j < features; j++) high[j] = Math.max(high[j], -low[j]);
+    return { features, rows, largest: high };
   }
 
   /** @internal */
@@ -105,7 +110,7 @@ export class MaxAbsScaler extends Scaler<State> {
   /** @internal */
   protected affine({ features }: State): Affine {
     const zeros = new Float64Array(features);
-    return { mean: zeros, scale: this.scale.map((value) => 1 / value), shift: zeros };
+    return { mean: zeros, scale: inversesOf(this.scale), shift: zeros };
   }
 
   /** @internal */

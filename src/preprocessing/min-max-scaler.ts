@@ -3,6 +3,7 @@ import { fail, show } from "../core/errors.js";
 import type { Operand } from "../core/tensor.js";
 import { columnExtremes } from "./rows.js";
 import {
+  inversesOf,
   oneForZero,
   readSklearn,
   readSklearnCount,
@@ -104,25 +105,29 @@ export class MinMaxScaler extends Scaler<State> {
   /** Least value of each column; NaN where there was none. */
   get dataMin(): Float64Array {
     const { low, high } = this.fitted("dataMin");
-    return low.map((value, j) => (value <= high[j] ? value : NaN));
+    return whereFound(low, low, high);
   }
 
   /** Greatest value of each column; NaN where there was none. */
   get dataMax(): Float64Array {
     const { low, high } = this.fitted("dataMax");
-    return high.map((value, j) => (value >= low[j] ? value : NaN));
+    return whereFound(high, low, high);
   }
 
   /** dataMax − dataMin. */
   get dataRange(): Float64Array {
+    const range = this.dataMax;
     const least = this.dataMin;
-    return this.dataMax.map((value, j) => value - least[j]);
+    for (let j = 0; j < range.length; j++) range[j] -= least[j];
+    return range;
   }
 
   /** What each column is multiplied by, (b − a)/dataRange. */
   get scale(): Float64Array {
     const [a, b] = this.featureRange;
-    return oneForZero(this.dataRange).map((range) => (b - a) / range);
+    const scale = oneForZero(this.dataRange);
+    for (let j = 0; j < scale.length; j++) scale[j] = (b - a) / scale[j];
+    return scale;
   }
 
   /** What is added after that, a − dataMin·scale. */
@@ -164,7 +169,7 @@ export class MinMaxScaler extends Scaler<State> {
 
   /** @internal */
   protected inverseAffine({ features }: State): Affine {
-    const scale = this.scale.map((value) => 1 / value);
+    const scale = inversesOf(this.scale);
     return { mean: new Float64Array(features).fill(this.featureRange[0]), scale, shift: this.dataMin };
   }
 
@@ -177,4 +182,11 @@ export class MinMaxScaler extends Scaler<State> {
   protected stateToJSON({ rows, low, high }: State): Record<string, unknown> {
     return { rows, low: toNumbers(low), high: toNumbers(high) };
   }
+}
+
+/** `values` of the columns that have a least and a greatest value, NaN for the others. */
+function whereFound(values: Float64Array, low: Float64Array, high: Float64Array): Float64Array {
+  const found = new Float64Array(values.length);
+  for (let j = 0; j < found.length; j++) found[j] = low[j] <= high[j] ? values[j] : NaN;
+  return found;
 }

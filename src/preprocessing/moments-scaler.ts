@@ -73,7 +73,9 @@ function readWeights(method: string, sampleWeight: VectorLike | undefined, rows:
 
 /** The mean of each cell: a cell without values has none. */
 export function meanOf({ count, mean }: Moments): Float64Array {
-  return mean.map((value, j) => (count[j] > 0 ? value : NaN));
+  const means = new Float64Array(mean.length);
+  for (let j = 0; j < means.length; j++) means[j] = count[j] > 0 ? mean[j] : NaN;
+  return means;
 }
 
 /** The state that `toJSON` wrote. */

@@ -4,6 +4,7 @@ import { elementsOf, type Operand } from "../core/tensor.js";
 import { normalQuantile, QuantileSketch, quantilesOf } from "./quantiles.js";
 import { columnExtremes } from "./rows.js";
 import {
+  inversesOf,
   oneForZero,
   readSklearn,
   SavedReader,
@@ -173,7 +174,7 @@ export class RobustScaler extends Scaler<State> {
   /** @internal */
   protected affine(state: State): Affine {
     const { center, scale } = this.applied(state);
-    return { mean: center, scale: scale.map((value) => 1 / value), shift: new Float64Array(state.features) };
+    return { mean: center, scale: inversesOf(scale), shift: new Float64Array(state.features) };
   }
 
   /** @internal */

@@ -6,6 +6,7 @@ import type { Affine } from "../core/cells.js";
 import { fail, show } from "../core/errors.js";
 import {
   copyF64,
+  type DType,
   elementBytes,
   heap64,
   heapOf,
@@ -16,20 +17,12 @@ import {
   type TypedArray,
   withScratch,
 } from "../core/memory.js";
-import { emptyMoments, type Moments } from "../core/moments.js";
+import type { Moments } from "../core/moments.js";
 import { stageValues, stageWhole, stream } from "../core/stream.js";
 import { elementsOf, type Operand, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
 
 /** Samples as rows: a tensor `[n, features]`, f32 or f64, or a list of rows (worked on as f64). NaN is missing. */
 export type RowsLike = TensorLike | readonly ArrayLike<number>[];
-
-/** Narrow rows are taken together up to about this many elements: a call of a kernel for each would cost too much. */
-const NARROW = 256;
-
-/** How many of the rows to take as one. */
-function repeatsOf(rows: number, n: number): number {
-  return Math.max(1, Math.min(rows, Math.ceil(NARROW / n)));
-}
 
 function fromRows(method: string, name: string, rows: readonly ArrayLike<number>[]): Operand {
   const n = rows[0]?.length ?? 0;
@@ -76,8 +69,8 @@ function plainMoments(x: Operand): Moments {
   const [rows, n] = x.shape;
   const k = kernelsOf(x.dtype);
   return withScratch(() => {
-    const mean = scratchF64(n);
-    const m2 = scratchF64(n);
+    const mean = scratch(8 * n);
+    const m2 = scratch(8 * n);
     const workspace = scratch(kernels().colScratchBytes());
     stream({ rows, n, rowMultiple: kernels().colBlockRows(n) }, [x], [], ([at], { row, rows: count }) => {
       k.colMomentsWide(mean, m2, at, count, n, row, workspace);
@@ -121,13 +114,12 @@ export function columnMoments(method: string, x: Operand, weights: Operand | und
   const n = x.shape[1];
   const isGood = ({ mean, m2 }: Moments, j: number) =>
     Number.isFinite(mean[j]) && (Number.isFinite(m2[j]) || (meanOnly && !Number.isNaN(m2[j])));
-  const moments = weights === undefined ? plainMoments(x) : emptyMoments(n);
-  const isMissing = (_: number, j: number) => weights !== undefined || !isGood(moments, j);
-  if (!moments.mean.some(isMissing)) return moments;
+  const moments = weights === undefined ? plainMoments(x) : weightedMoments(x, weights);
   // The blocked kernel has no place for a count of each column. Columns without NaN keep what it gave.
-  const careful = weightedMoments(x, weights);
+  let careful = weights === undefined ? undefined : moments;
   for (let j = 0; j < n; j++) {
-    if (!isMissing(0, j)) continue;
+    if (isGood(moments, j)) continue;
+    careful ??= weightedMoments(x, undefined);
     if (!isGood(careful, j)) failOnColumn(method, x, j);
     moments.count[j] = careful.count[j];
     moments.mean[j] = careful.mean[j];
@@ -140,79 +132,103 @@ export function columnMoments(method: string, x: Operand, weights: Operand | und
 export function columnExtremes(method: string, x: Operand): { low: Float64Array; high: Float64Array } {
   const [rows, n] = x.shape;
   const k = kernelsOf(x.dtype);
-  return withScratch(() => {
-    const width = elementBytes(x.dtype);
-    const repeats = repeatsOf(rows, n);
-    const lows = stageValues(new Float64Array(n * repeats).fill(Infinity), x.dtype);
-    const highs = stageValues(new Float64Array(n * repeats).fill(-Infinity), x.dtype);
-    stream({ rows, n }, [x], [], ([at], { rows: part }) => {
-      const wide = Math.floor(part / repeats);
-      k.colMinMax(lows, highs, at, wide, n * repeats);
-      k.colMinMax(lows, highs, at + wide * repeats * n * width, part % repeats, n);
-    });
-    const low = new Float64Array(n).fill(Infinity);
-    const high = new Float64Array(n).fill(-Infinity);
-    const heap = heapOf(x.dtype);
-    for (let i = 0; i < n * repeats; i++) {
-      low[i % n] = Math.min(low[i % n], heap[lows / width + i]);
-      high[i % n] = Math.max(high[i % n], heap[highs / width + i]);
-    }
-    for (let j = 0; j < n; j++) if (low[j] === -Infinity || high[j] === Infinity) failOnColumn(method, x, j);
-    return { low, high };
-  });
-}
-
-/** y = (x − mean)·scale + shift by columns, then brought into `limits` where given. NaN stays. */
-function affineRows(y: Target, x: Operand, { mean, scale, shift }: Affine, limits: readonly number[] | null): void {
-  const [rows, n] = x.shape;
-  const k = kernelsOf(x.dtype);
   const width = elementBytes(x.dtype);
-  withScratch(() => {
-    const center = x.dtype === "float64" ? mean : Float32Array.from(mean);
-    const repeats = repeatsOf(rows, n);
-    const stage = (values: ArrayLike<number>) =>
-      stageValues(
-        Float64Array.from({ length: n * repeats }, (_, i) => values[i % n]),
-        x.dtype,
-      );
-    const centers = stage(center);
-    const scales = stage(scale);
-    // What rounding the mean to f32 left out.
-    const shifts = stage(shift.map((value, j) => value + (center[j] - mean[j]) * scale[j]));
-    stream({ rows, n }, [x], [y], ([from, to], { rows: part }) => {
-      const wide = Math.floor(part / repeats);
-      const done = wide * repeats * n * width;
-      k.colAffine(to, from, centers, scales, shifts, wide, n * repeats);
-      k.colAffine(to + done, from + done, centers, scales, shifts, part % repeats, n);
-      if (limits !== null) k.rowClamp(to, to, part * n, limits[0], limits[1]);
+  // So many rows of few columns are taken as one: vectors are full then.
+  const fold = kernels().colFold(n);
+  const wide = n * fold;
+  return withScratch(() => {
+    const lows = scratch(wide * width);
+    const highs = scratch(wide * width);
+    const heap = heapOf(x.dtype);
+    const lowAt = lows / width;
+    const highAt = highs / width;
+    heap.fill(Infinity, lowAt, lowAt + wide);
+    heap.fill(-Infinity, highAt, highAt + wide);
+    stream({ rows, n }, [x], [], ([at], { rows: part }) => {
+      const whole = Math.floor(part / fold);
+      k.colMinMax(lows, highs, at, whole, wide);
+      k.colMinMax(lows, highs, at + whole * wide * width, part - whole * fold, n);
     });
+    const found = heapOf(x.dtype);
+    const low = new Float64Array(n);
+    const high = new Float64Array(n);
+    for (let j = 0; j < n; j++) {
+      let least = Infinity;
+      let greatest = -Infinity;
+      for (let i = j; i < wide; i += n) {
+        least = Math.min(least, found[lowAt + i]);
+        greatest = Math.max(greatest, found[highAt + i]);
+      }
+      if (least === -Infinity || greatest === Infinity) failOnColumn(method, x, j);
+      low[j] = least;
+      high[j] = greatest;
+    }
+    return { low, high };
   });
 }
 
 /** Whether f32 arithmetic can carry out the affine: nothing overflows, and no factor is subnormal. */
 function fitsFloat32({ mean, scale, shift }: Affine): boolean {
-  const tooLarge = (value: number) => Math.abs(value) > 2 ** 127;
-  return !(mean.some(tooLarge) || shift.some(tooLarge) || scale.some((a) => tooLarge(a) || Math.abs(a) < 2 ** -126));
+  for (let j = 0; j < mean.length; j++) {
+    const factor = Math.abs(scale[j]);
+    if (Math.max(Math.abs(mean[j]), Math.abs(shift[j]), factor) > 2 ** 127 || factor < 2 ** -126) return false;
+  }
+  return true;
 }
 
-/** `affineRows` into `out` or a new tensor. */
-export function transformRows(
-  method: string,
-  x: Operand,
-  out: TensorLike | undefined,
-  affine: Affine,
-  limits: readonly number[] | null = null,
-): Tensor {
-  const y = new Target(method, out, x);
-  y.checkOverlap(method, "x", x);
-  if (x.dtype === "float64" || fitsFloat32(affine)) affineRows(y, x, affine, limits);
-  else {
-    const heap = Float64Array.from(elementsOf(x));
-    const wide: Operand = { ...x, dtype: "float64", heap, pointer: 0 };
-    affineRows(new Target(method, { data: heap, shape: x.shape }, wide), wide, affine, limits);
-    place(y).set(heap);
+/**
+ * The work on rows y = (x − mean)·scale + shift by columns, then brought into `limits` where given; NaN stays. It is made
+ * for one element type of x, and worth keeping: a fitted scaler transforms many small batches.
+ */
+export class ColumnAffine {
+  readonly dtype: DType;
+  readonly #limits: readonly number[] | null;
+  /** Centers, scales and shifts one after the other; f64 for f32 rows where f32 arithmetic cannot carry it out. */
+  readonly #coefficients: TypedArray;
+
+  constructor(dtype: DType, affine: Affine, limits: readonly number[] | null) {
+    this.dtype = dtype;
+    this.#limits = limits;
+    const { mean, scale, shift } = affine;
+    const n = mean.length;
+    const isNarrow = dtype === "float32" && fitsFloat32(affine);
+    const values = isNarrow ? new Float32Array(3 * n) : new Float64Array(3 * n);
+    for (let j = 0; j < n; j++) {
+      values[j] = mean[j];
+      values[n + j] = scale[j];
+      // With what rounding the mean left out.
+      values[2 * n + j] = shift[j] + (values[j] - mean[j]) * scale[j];
+    }
+    this.#coefficients = values;
   }
-  return y.result;
+
+  /** The rows transformed into `out` or a new tensor. */
+  transform(method: string, x: Operand, out: TensorLike | undefined): Tensor {
+    const y = new Target(method, out, x);
+    y.checkOverlap(method, "x", x);
+    if (this.#coefficients.BYTES_PER_ELEMENT === elementBytes(x.dtype)) this.#apply(y, x);
+    else {
+      const heap = Float64Array.from(elementsOf(x));
+      const wide: Operand = { ...x, dtype: "float64", heap, pointer: 0 };
+      this.#apply(new Target(method, { data: heap, shape: x.shape }, wide), wide);
+      place(y).set(heap);
+    }
+    return y.result;
+  }
+
+  #apply(y: Target, x: Operand): void {
+    const [rows, n] = x.shape;
+    const k = kernelsOf(x.dtype);
+    const step = n * elementBytes(x.dtype);
+    const limits = this.#limits;
+    withScratch(() => {
+      const centers = stageValues(this.#coefficients, x.dtype);
+      stream({ rows, n }, [x], [y], ([from, to], { rows: part }) => {
+        k.colAffine(to, from, centers, centers + step, centers + 2 * step, part, n);
+        if (limits !== null) k.rowClamp(to, to, part * n, limits[0], limits[1]);
+      });
+    });
+  }
 }
 
 /** Where the elements of a result go, made if need be. */

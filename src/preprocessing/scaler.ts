@@ -6,7 +6,7 @@
 import type { Affine } from "../core/cells.js";
 import { fail, show } from "../core/errors.js";
 import { type Operand, readValues, type Tensor, type TensorLike, type VectorLike } from "../core/tensor.js";
-import { type RowsLike, readRows, transformRows } from "./rows.js";
+import { ColumnAffine, type RowsLike, readRows } from "./rows.js";
 
 /** What a scaler saves: plain data that `JSON.stringify` writes without loss. */
 export interface SavedScaler {
@@ -147,6 +147,10 @@ export abstract class Scaler<State extends ScalerState, FitOptions extends objec
   State,
   FitOptions
 > {
+  /** The affines of states, there and back, each for the element type that was last transformed. */
+  readonly #there = new WeakMap<State, ColumnAffine>();
+  readonly #back = new WeakMap<State, ColumnAffine>();
+
   /** y = (x − mean)·scale + shift. @internal */
   protected abstract affine(state: State): Affine;
   /** x from y. @internal */
@@ -160,8 +164,15 @@ export abstract class Scaler<State extends ScalerState, FitOptions extends objec
   /** @internal */
   protected carry(method: string, state: State, x: Operand, out: TensorLike | undefined, back: boolean): Tensor {
     checkFeatures(method, "x", x.shape[1], state.features);
-    if (back) return transformRows(method, x, out, this.inverseAffine(state));
-    return transformRows(method, x, out, this.affine(state), this.limits());
+    const known = back ? this.#back : this.#there;
+    let affine = known.get(state);
+    if (affine?.dtype !== x.dtype) {
+      affine = back
+        ? new ColumnAffine(x.dtype, this.inverseAffine(state), null)
+        : new ColumnAffine(x.dtype, this.affine(state), this.limits());
+      known.set(state, affine);
+    }
+    return affine.transform(method, x, out);
   }
 }
 
@@ -175,9 +186,18 @@ export function checkFeatures(method: string, name: string, features: number, kn
   }
 }
 
+/** 1/value of each. Loops, here and below: `map` of typed arrays takes as long as a thousand elements of a transform. */
+export function inversesOf(values: Float64Array): Float64Array {
+  const inverses = new Float64Array(values.length);
+  for (let j = 0; j < inverses.length; j++) inverses[j] = 1 / values[j];
+  return inverses;
+}
+
 /** scikit-learn's rule for scales that are not deviations: one of nothing but rounding counts as 1. */
 export function oneForZero(scale: Float64Array): Float64Array {
-  return scale.map((value) => (value < 10 * Number.EPSILON ? 1 : value));
+  const factors = new Float64Array(scale.length);
+  for (let j = 0; j < factors.length; j++) factors[j] = scale[j] < 10 * Number.EPSILON ? 1 : scale[j];
+  return factors;
 }
 
 /** Numbers as JSON can hold them. */

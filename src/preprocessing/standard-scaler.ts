@@ -3,7 +3,7 @@ import { checkNumber } from "../core/errors.js";
 import type { Moments } from "../core/moments.js";
 import { square } from "../core/special.js";
 import { MomentsScaler, type MomentsState, meanOf, momentsFromJSON, momentsFromSklearn } from "./moments-scaler.js";
-import { SavedReader, type SklearnAttribute } from "./scaler.js";
+import { inversesOf, SavedReader, type SklearnAttribute } from "./scaler.js";
 
 export interface StandardScalerConfig {
   /** Subtract the mean. Default true. */
@@ -99,7 +99,7 @@ export class StandardScaler extends MomentsScaler {
 
   /** @internal */
   protected affine({ features, moments }: MomentsState): Affine {
-    const scale = this.scaleOf(moments).map((value) => 1 / value);
+    const scale = inversesOf(this.scaleOf(moments));
     return { mean: this.offsetOf(moments), scale, shift: new Float64Array(features) };
   }
 
@@ -114,16 +114,20 @@ export class StandardScaler extends MomentsScaler {
 
   private scaleOf(moments: Moments): Float64Array {
     const { count, mean } = moments;
-    if (!this.withStd) return new Float64Array(mean.length).fill(1);
-    const biased = varianceOf(moments, 0);
+    const scale = varianceOf(moments, this.ddof);
+    if (!this.withStd) return scale.fill(1);
+    const biased = this.ddof === 0 ? scale : varianceOf(moments, 0);
     const unit = Number.EPSILON;
-    return varianceOf(moments, this.ddof).map((variance, j) => {
+    for (let j = 0; j < scale.length; j++) {
       const isConstant = biased[j] <= count[j] * unit * biased[j] + square(count[j] * mean[j] * unit);
-      return isConstant ? 1 : Math.sqrt(variance);
-    });
+      scale[j] = isConstant ? 1 : Math.sqrt(scale[j]);
+    }
+    return scale;
   }
 }
 
 function varianceOf({ count, m2 }: Moments, ddof: number): Float64Array {
-  return m2.map((value, j) => (count[j] > ddof ? value / (count[j] - ddof) : NaN));
+  const variance = new Float64Array(m2.length);
+  for (let j = 0; j < variance.length; j++) variance[j] = count[j] > ddof ? m2[j] / (count[j] - ddof) : NaN;
+  return variance;
 }
