@@ -240,6 +240,14 @@ export function copyF64(pointer: number, n: number): Float64Array {
   return floats64.slice(pointer / 8, pointer / 8 + n);
 }
 
+/** `count` arrays of n f64 zeros that are kept together: one buffer is made in the time of one array. */
+export function arraysF64(count: number, n: number): Float64Array[] {
+  const { buffer } = new Float64Array(count * n);
+  const arrays: Float64Array[] = [];
+  for (let i = 0; i < count; i++) arrays.push(new Float64Array(buffer, 8 * i * n, n));
+  return arrays;
+}
+
 /** Bytes of the chunks that short arrays are views of, and of the longest such array. */
 const CHUNK_BYTES = 1 << 15;
 const SHORT_BYTES = 1 << 12;

@@ -1,4 +1,5 @@
 import type { Affine } from "../core/cells.js";
+import { passingF64 } from "../core/memory.js";
 import { MomentsScaler, type MomentsState, meanOf, momentsFromJSON, momentsFromSklearn } from "./moments-scaler.js";
 import { SavedReader, type SklearnAttribute } from "./scaler.js";
 
@@ -51,13 +52,13 @@ export class Centering extends MomentsScaler {
 
   /** @internal */
   protected affine({ features, moments }: MomentsState): Affine {
-    const ones = new Float64Array(features).fill(1);
-    return { mean: meanOf(moments), scale: ones, shift: new Float64Array(features) };
+    const ones = passingF64(features).fill(1);
+    return { mean: meanOf(moments, passingF64(features)), scale: ones, shift: passingF64(features) };
   }
 
   /** @internal */
   protected inverseAffine({ features, moments }: MomentsState): Affine {
-    const ones = new Float64Array(features).fill(1);
-    return { mean: new Float64Array(features), scale: ones, shift: meanOf(moments) };
+    const ones = passingF64(features).fill(1);
+    return { mean: passingF64(features), scale: ones, shift: meanOf(moments, passingF64(features)) };
   }
 }

@@ -1,8 +1,9 @@
 import type { Affine } from "../core/cells.js";
+import { passingF64 } from "../core/memory.js";
 import type { Operand } from "../core/tensor.js";
 import { columnExtremes } from "./rows.js";
 import {
-  inversesOf,
+  invert,
   oneForZero,
   readSklearn,
   readSklearnCount,
@@ -76,16 +77,13 @@ export class MaxAbsScaler extends Scaler<State> {
 
   /** Greatest magnitude of each column; NaN where there was no value. */
   get maxAbs(): Float64Array {
-    const { largest } = this.fitted("maxAbs");
-    const found = new Float64Array(largest.length);
-    for (let j = 0; j < found.length; j++) found[j] = largest[j] >= 0 ? largest[j] : NaN;
-    return found;
+    return this.fitted("maxAbs").largest.map((value) => (value >= 0 ? value : NaN));
   }
 
   /** What each column is divided by: maxAbs, or 1 where that is 0. */
   get scale(): Float64Array {
-    this.fitted("scale");
-    return oneForZero(this.maxAbs);
+    const { features, largest } = this.fitted("scale");
+    return scaleOf(largest, new Float64Array(features));
   }
 
   /** Rows fitted, those with missing values too. */
@@ -108,19 +106,25 @@ export class MaxAbsScaler extends Scaler<State> {
   }
 
   /** @internal */
-  protected affine({ features }: State): Affine {
-    const zeros = new Float64Array(features);
-    return { mean: zeros, scale: inversesOf(this.scale), shift: zeros };
+  protected affine({ features, largest }: State): Affine {
+    const zeros = passingF64(features);
+    return { mean: zeros, scale: invert(scaleOf(largest, passingF64(features))), shift: zeros };
   }
 
   /** @internal */
-  protected inverseAffine({ features }: State): Affine {
-    const zeros = new Float64Array(features);
-    return { mean: zeros, scale: this.scale, shift: zeros };
+  protected inverseAffine({ features, largest }: State): Affine {
+    const zeros = passingF64(features);
+    return { mean: zeros, scale: scaleOf(largest, passingF64(features)), shift: zeros };
   }
 
   /** @internal */
   protected stateToJSON({ rows, largest }: State): Record<string, unknown> {
     return { rows, largest: toNumbers(largest) };
   }
+}
+
+/** What each column is divided by, written to `into`; NaN where there was no value. */
+function scaleOf(largest: Float64Array, into: Float64Array): Float64Array {
+  for (let j = 0; j < into.length; j++) into[j] = oneForZero(largest[j] >= 0 ? largest[j] : NaN);
+  return into;
 }

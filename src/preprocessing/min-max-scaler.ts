@@ -1,9 +1,10 @@
 import type { Affine } from "../core/cells.js";
 import { fail, show } from "../core/errors.js";
+import { passingF64 } from "../core/memory.js";
 import type { Operand } from "../core/tensor.js";
 import { columnExtremes } from "./rows.js";
 import {
-  inversesOf,
+  invert,
   oneForZero,
   readSklearn,
   readSklearnCount,
@@ -104,30 +105,26 @@ export class MinMaxScaler extends Scaler<State> {
 
   /** Least value of each column; NaN where there was none. */
   get dataMin(): Float64Array {
-    const { low, high } = this.fitted("dataMin");
-    return whereFound(low, low, high);
+    const state = this.fitted("dataMin");
+    return leastOf(state, new Float64Array(state.features));
   }
 
   /** Greatest value of each column; NaN where there was none. */
   get dataMax(): Float64Array {
     const { low, high } = this.fitted("dataMax");
-    return whereFound(high, low, high);
+    return high.map((value, j) => (low[j] <= value ? value : NaN));
   }
 
   /** dataMax − dataMin. */
   get dataRange(): Float64Array {
-    const range = this.dataMax;
     const least = this.dataMin;
-    for (let j = 0; j < range.length; j++) range[j] -= least[j];
-    return range;
+    return this.dataMax.map((value, j) => value - least[j]);
   }
 
   /** What each column is multiplied by, (b − a)/dataRange. */
   get scale(): Float64Array {
-    const [a, b] = this.featureRange;
-    const scale = oneForZero(this.dataRange);
-    for (let j = 0; j < scale.length; j++) scale[j] = (b - a) / scale[j];
-    return scale;
+    const state = this.fitted("scale");
+    return this.scaleOf(state, new Float64Array(state.features));
   }
 
   /** What is added after that, a − dataMin·scale. */
@@ -163,14 +160,31 @@ export class MinMaxScaler extends Scaler<State> {
   }
 
   /** @internal */
-  protected affine({ features }: State): Affine {
-    return { mean: this.dataMin, scale: this.scale, shift: new Float64Array(features).fill(this.featureRange[0]) };
+  protected affine(state: State): Affine {
+    const { features } = state;
+    const scale = this.scaleOf(state, passingF64(features));
+    return {
+      mean: leastOf(state, passingF64(features)),
+      scale,
+      shift: passingF64(features).fill(this.featureRange[0]),
+    };
   }
 
   /** @internal */
-  protected inverseAffine({ features }: State): Affine {
-    const scale = inversesOf(this.scale);
-    return { mean: new Float64Array(features).fill(this.featureRange[0]), scale, shift: this.dataMin };
+  protected inverseAffine(state: State): Affine {
+    const { features } = state;
+    const scale = invert(this.scaleOf(state, passingF64(features)));
+    return {
+      mean: passingF64(features).fill(this.featureRange[0]),
+      scale,
+      shift: leastOf(state, passingF64(features)),
+    };
+  }
+
+  private scaleOf({ low, high }: State, into: Float64Array): Float64Array {
+    const [a, b] = this.featureRange;
+    for (let j = 0; j < into.length; j++) into[j] = (b - a) / (low[j] <= high[j] ? oneForZero(high[j] - low[j]) : NaN);
+    return into;
   }
 
   /** @internal */
@@ -184,9 +198,8 @@ export class MinMaxScaler extends Scaler<State> {
   }
 }
 
-/** `values` of the columns that have a least and a greatest value, NaN for the others. */
-function whereFound(values: Float64Array, low: Float64Array, high: Float64Array): Float64Array {
-  const found = new Float64Array(values.length);
-  for (let j = 0; j < found.length; j++) found[j] = low[j] <= high[j] ? values[j] : NaN;
-  return found;
+/** The least value of each column, written to `into`; NaN where there was none. */
+function leastOf({ low, high }: State, into: Float64Array): Float64Array {
+  for (let j = 0; j < into.length; j++) into[j] = low[j] <= high[j] ? low[j] : NaN;
+  return into;
 }

@@ -28,7 +28,8 @@ export abstract class MomentsScaler extends Scaler<MomentsState, WeightedFitOpti
 
   /** Mean of each column; NaN where there was no value. */
   get mean(): Float64Array {
-    return meanOf(this.fitted("mean").moments);
+    const { features, moments } = this.fitted("mean");
+    return meanOf(moments, new Float64Array(features));
   }
 
   /** Rows fitted (with weights, their sum); an entry for each column where missing values make them differ. */
@@ -71,11 +72,10 @@ function readWeights(method: string, sampleWeight: VectorLike | undefined, rows:
   return weights;
 }
 
-/** The mean of each cell: a cell without values has none. */
-export function meanOf({ count, mean }: Moments): Float64Array {
-  const means = new Float64Array(mean.length);
-  for (let j = 0; j < means.length; j++) means[j] = count[j] > 0 ? mean[j] : NaN;
-  return means;
+/** The mean of each cell, written to `into`: a cell without values has none. */
+export function meanOf({ count, mean }: Moments, into: Float64Array): Float64Array {
+  for (let j = 0; j < into.length; j++) into[j] = count[j] > 0 ? mean[j] : NaN;
+  return into;
 }
 
 /** The state that `toJSON` wrote. */

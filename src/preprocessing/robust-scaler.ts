@@ -4,7 +4,7 @@ import { elementsOf, type Operand } from "../core/tensor.js";
 import { normalQuantile, QuantileSketch, quantilesOf } from "./quantiles.js";
 import { columnExtremes } from "./rows.js";
 import {
-  inversesOf,
+  invert,
   oneForZero,
   readSklearn,
   SavedReader,
@@ -174,7 +174,7 @@ export class RobustScaler extends Scaler<State> {
   /** @internal */
   protected affine(state: State): Affine {
     const { center, scale } = this.applied(state);
-    return { mean: center, scale: inversesOf(scale), shift: new Float64Array(state.features) };
+    return { mean: center, scale: invert(scale.slice()), shift: new Float64Array(state.features) };
   }
 
   /** @internal */
@@ -212,7 +212,7 @@ export class RobustScaler extends Scaler<State> {
       return Float64Array.from(quantiles, (ofColumn) => ofColumn[index]);
     };
     const lower = at(low);
-    const scale = oneForZero(at(high).map((value, j) => value - lower[j]));
+    const scale = at(high).map((value, j) => oneForZero(value - lower[j]));
     const unit = this.unitVariance ? normalQuantile(high / 100) - normalQuantile(low / 100) : 1;
     return { center: at(50), scale: scale.map((value) => value / unit) };
   }

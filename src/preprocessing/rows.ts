@@ -5,6 +5,7 @@
 import type { Affine } from "../core/cells.js";
 import { fail, show } from "../core/errors.js";
 import {
+  arraysF64,
   copyF64,
   type DType,
   elementBytes,
@@ -75,7 +76,14 @@ function plainMoments(x: Operand): Moments {
     stream({ rows, n, rowMultiple: kernels().colBlockRows(n) }, [x], [], ([at], { row, rows: count }) => {
       k.colMomentsWide(mean, m2, at, count, n, row, workspace);
     });
-    return { count: new Float64Array(n).fill(rows), mean: copyF64(mean, n), m2: copyF64(m2, n) };
+    const [count, means, m2s] = arraysF64(3, n);
+    const found = heap64();
+    for (let j = 0; j < n; j++) {
+      count[j] = rows;
+      means[j] = found[mean / 8 + j];
+      m2s[j] = found[m2 / 8 + j];
+    }
+    return { count, mean: means, m2: m2s };
   });
 }
 
@@ -150,8 +158,7 @@ export function columnExtremes(method: string, x: Operand): { low: Float64Array;
       k.colMinMax(lows, highs, at + whole * wide * width, part - whole * fold, n);
     });
     const found = heapOf(x.dtype);
-    const low = new Float64Array(n);
-    const high = new Float64Array(n);
+    const [low, high] = arraysF64(2, n);
     for (let j = 0; j < n; j++) {
       let least = Infinity;
       let greatest = -Infinity;

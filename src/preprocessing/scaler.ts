@@ -186,18 +186,15 @@ export function checkFeatures(method: string, name: string, features: number, kn
   }
 }
 
-/** 1/value of each. Loops, here and below: `map` of typed arrays takes as long as a thousand elements of a transform. */
-export function inversesOf(values: Float64Array): Float64Array {
-  const inverses = new Float64Array(values.length);
-  for (let j = 0; j < inverses.length; j++) inverses[j] = 1 / values[j];
-  return inverses;
+/** 1/value of each, in place. Loops, as in all of this: `map` of typed arrays takes as long as a transform of many rows. */
+export function invert(values: Float64Array): Float64Array {
+  for (let j = 0; j < values.length; j++) values[j] = 1 / values[j];
+  return values;
 }
 
 /** scikit-learn's rule for scales that are not deviations: one of nothing but rounding counts as 1. */
-export function oneForZero(scale: Float64Array): Float64Array {
-  const factors = new Float64Array(scale.length);
-  for (let j = 0; j < factors.length; j++) factors[j] = scale[j] < 10 * Number.EPSILON ? 1 : scale[j];
-  return factors;
+export function oneForZero(scale: number): number {
+  return scale < 10 * Number.EPSILON ? 1 : scale;
 }
 
 /** Numbers as JSON can hold them. */

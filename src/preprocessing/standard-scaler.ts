@@ -1,9 +1,10 @@
 import type { Affine } from "../core/cells.js";
 import { checkNumber } from "../core/errors.js";
+import { passingF64 } from "../core/memory.js";
 import type { Moments } from "../core/moments.js";
 import { square } from "../core/special.js";
 import { MomentsScaler, type MomentsState, meanOf, momentsFromJSON, momentsFromSklearn } from "./moments-scaler.js";
-import { inversesOf, SavedReader, type SklearnAttribute } from "./scaler.js";
+import { invert, SavedReader, type SklearnAttribute } from "./scaler.js";
 
 export interface StandardScalerConfig {
   /** Subtract the mean. Default true. */
@@ -78,12 +79,14 @@ export class StandardScaler extends MomentsScaler {
 
   /** Variance of each column, M2/(n − ddof); NaN where there were not enough values. */
   get variance(): Float64Array {
-    return varianceOf(this.fitted("variance").moments, this.ddof);
+    const { count, m2 } = this.fitted("variance").moments;
+    return m2.map((value, j) => varianceOf(count[j], value, this.ddof));
   }
 
   /** What each column is divided by: its standard deviation; 1 for a constant column, and without `withStd`. */
   get scale(): Float64Array {
-    return this.scaleOf(this.fitted("scale").moments);
+    const { features, moments } = this.fitted("scale");
+    return this.scaleOf(moments, new Float64Array(features));
   }
 
   /** @internal */
@@ -99,35 +102,33 @@ export class StandardScaler extends MomentsScaler {
 
   /** @internal */
   protected affine({ features, moments }: MomentsState): Affine {
-    const scale = inversesOf(this.scaleOf(moments));
-    return { mean: this.offsetOf(moments), scale, shift: new Float64Array(features) };
+    const scale = invert(this.scaleOf(moments, passingF64(features)));
+    return { mean: this.offsetOf(moments), scale, shift: passingF64(features) };
   }
 
   /** @internal */
   protected inverseAffine({ features, moments }: MomentsState): Affine {
-    return { mean: new Float64Array(features), scale: this.scaleOf(moments), shift: this.offsetOf(moments) };
+    const scale = this.scaleOf(moments, passingF64(features));
+    return { mean: passingF64(features), scale, shift: this.offsetOf(moments) };
   }
 
   private offsetOf(moments: Moments): Float64Array {
-    return this.withMean ? meanOf(moments) : new Float64Array(moments.mean.length);
+    const offset = passingF64(moments.mean.length);
+    return this.withMean ? meanOf(moments, offset) : offset;
   }
 
-  private scaleOf(moments: Moments): Float64Array {
-    const { count, mean } = moments;
-    const scale = varianceOf(moments, this.ddof);
-    if (!this.withStd) return scale.fill(1);
-    const biased = this.ddof === 0 ? scale : varianceOf(moments, 0);
+  private scaleOf({ count, mean, m2 }: Moments, into: Float64Array): Float64Array {
+    if (!this.withStd) return into.fill(1);
     const unit = Number.EPSILON;
-    for (let j = 0; j < scale.length; j++) {
-      const isConstant = biased[j] <= count[j] * unit * biased[j] + square(count[j] * mean[j] * unit);
-      scale[j] = isConstant ? 1 : Math.sqrt(scale[j]);
+    for (let j = 0; j < into.length; j++) {
+      const biased = varianceOf(count[j], m2[j], 0);
+      const isConstant = biased <= count[j] * unit * biased + square(count[j] * mean[j] * unit);
+      into[j] = isConstant ? 1 : Math.sqrt(varianceOf(count[j], m2[j], this.ddof));
     }
-    return scale;
+    return into;
   }
 }
 
-function varianceOf({ count, m2 }: Moments, ddof: number): Float64Array {
-  const variance = new Float64Array(m2.length);
-  for (let j = 0; j < variance.length; j++) variance[j] = count[j] > ddof ? m2[j] / (count[j] - ddof) : NaN;
-  return variance;
+function varianceOf(count: number, m2: number, ddof: number): number {
+  return count > ddof ? m2 / (count - ddof) : NaN;
 }
