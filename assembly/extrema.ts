@@ -1,6 +1,6 @@
 /**
  * Least and greatest element of each column, elements brought between bounds and their signs, the largest of each row,
- * and rows brought to a norm of 1.
+ * and rows brought to a norm of 1 or to a length.
  *
  * Shapes: x [rows, cols]; low and high have one element of T a column and are merged into (the caller starts them at
  *   +Infinity and −Infinity). Largest and norms of rows are f64, one a row.
@@ -253,6 +253,28 @@ function rowUnit<T, N>(y: usize, norm: usize, x: usize, rows: i32, n: i32): void
       if (size > low && size < high) runScale<T>(y, x, n, <T>(1 / size));
       else size = runUnitExtreme<T, N>(y, x, n);
       if (norm) store<f64>(norm + ((<usize>(r + i)) << 3), size);
+      x += bytes;
+      y += bytes;
+    }
+  }
+}
+
+/**
+ * y = x·g/max(‖x‖, eps) of each row, ‖x‖ = √Σx², which goes to `length`; g is f64, one a row. A square that underflows
+ * counts as 0. y may be x.
+ */
+export function rowToLength<T>(y: usize, length: usize, x: usize, g: usize, rows: i32, n: i32, eps: f64): void {
+  const bytes = <usize>n * sizeof<T>();
+  const most = UNIT_BLOCK_BYTES / <i32>bytes;
+  const block = most < 1 ? 1 : most;
+  for (let r = 0; r < rows; r += block) {
+    const count = rows - r < block ? rows - r : block;
+    for (let i = 0; i < count; i++) {
+      store<f64>(length + ((<usize>(r + i)) << 3), sqrt<f64>(runSquares<T>(x + <usize>i * bytes, n, 0)));
+    }
+    for (let i = 0; i < count; i++) {
+      const at = (<usize>(r + i)) << 3;
+      runScale<T>(y, x, n, <T>(load<f64>(g + at) / max<f64>(load<f64>(length + at), eps)));
       x += bytes;
       y += bytes;
     }

@@ -17,7 +17,7 @@ import { type Chunk, stageValues, stageWhole, stream } from "./stream.js";
 import type { Operand, Target } from "./tensor.js";
 
 /** Longer rows are worked on in parts, wherever they are: the order of the sums over rows is then another. */
-const LONG_ROW_BYTES = 1 << 17;
+export const LONG_ROW_BYTES = 1 << 17;
 
 export interface RowStatistics {
   /** Zeros where the method does not center. */
@@ -42,7 +42,7 @@ export interface RowOptions {
 }
 
 /** Elements of the blocks that a row is reduced in. */
-function rowBlock(dtype: Operand["dtype"]): number {
+export function rowBlockOf(dtype: Operand["dtype"]): number {
   return dtype === "float64" ? kernels().rowBlock_f64() : kernels().rowBlock_f32();
 }
 
@@ -89,7 +89,7 @@ export function normalizeRows(
         );
       });
     } else {
-      const plan = { rows, n, cut: rowBlock(x.dtype) };
+      const plan = { rows, n, cut: rowBlockOf(x.dtype) };
       stream(plan, [x], [], ([from], { row, rows: count, offset, n: length }) => {
         if (centered) k.rowMoments(mean + 8 * row, rstd + 8 * row, from, count, length, offset);
         else k.rowSquares(rstd + 8 * row, from, count, length, offset);
@@ -129,7 +129,7 @@ export function standardizeRows(y: Target, x: Operand, options: RowOptions, stat
     const rstd = stageValues(statistics.rstd, "float64");
     const weight = stageWhole(onesFor(options), x.dtype);
     const bias = stageWhole(options.bias, x.dtype);
-    stream({ rows, n, cut: rowBlock(x.dtype) }, [x], [y], ([from, to], chunk) => {
+    stream({ rows, n, cut: rowBlockOf(x.dtype) }, [x], [y], ([from, to], chunk) => {
       const { w, first, turns } = weightOf(weight, chunk, n, period, width);
       const b = bias && bias + (w - weight);
       const at = 8 * chunk.row;
@@ -161,7 +161,7 @@ export function rowGradSums(dy: Operand, x: Operand, options: RowOptions, statis
     const weights = new WeightGrads(options, mean, rstd, x.dtype);
     const long = n * width > LONG_ROW_BYTES;
     // Whole blocks of rows in each chunk keep the tree of the weights' sums the same for any chunking.
-    const plan = long ? { rows, n, cut: rowBlock(x.dtype) } : { rows, n, rowMultiple: weights.rowMultiple };
+    const plan = long ? { rows, n, cut: rowBlockOf(x.dtype) } : { rows, n, rowMultiple: weights.rowMultiple };
     stream(plan, [dy, x], [], ([g, from], chunk) => {
       const { row, rows: count, offset, n: length } = chunk;
       const { w, first, turns } = weightOf(weight, chunk, n, period, width);
@@ -272,7 +272,7 @@ export function normalizeRowsGrad(
     const weight = stageWhole(options.weight, x.dtype);
     const sumG = stageValues(sums.sumG, "float64");
     const sumGD = stageValues(sums.sumGD, "float64");
-    stream({ rows, n, cut: rowBlock(x.dtype) }, [dy, x], [dx], ([g, from, to], chunk) => {
+    stream({ rows, n, cut: rowBlockOf(x.dtype) }, [dy, x], [dx], ([g, from, to], chunk) => {
       const { w, first, turns } = weightOf(weight, chunk, n, period, width);
       const at = 8 * chunk.row;
       const [m, r, s, q] = [mean + at, rstd + at, sumG + at, sumGD + at];

@@ -10,8 +10,11 @@
 
 import { applyAffine, applyGradient, cellGradSums, cellMoments } from "./cells.js";
 import type { Geometry } from "./geometry.js";
+import { copyF64, elementBytes, heap64, kernelsOf, scratch, scratchF64, withScratch } from "./memory.js";
 import { mergeCells } from "./moments.js";
+import { LONG_ROW_BYTES, rowBlockOf } from "./rows.js";
 import { square } from "./special.js";
+import { stageValues, stream } from "./stream.js";
 import type { Operand, Target } from "./tensor.js";
 
 export interface Slices {
@@ -46,7 +49,7 @@ export function slicesOf(shape: readonly number[], along: (axis: number) => bool
   const n = product(0, elements);
   const held = shape.filter((_, axis) => !along(axis));
   const count = held.reduce((all, size) => all * size, 1);
-  const slices = Int32Array.from({ length: n }, (_, cell) => {
+  const rowSlice = (cell: number) => {
     let slice = 0;
     let rest = cell;
     let stride = 1;
@@ -58,14 +61,14 @@ export function slicesOf(shape: readonly number[], along: (axis: number) => bool
       stride *= outer[axis];
     }
     return slice;
-  });
+  };
   const size = (n * s * c) / count;
   if (c === 1) {
     const geometry: Geometry = { n: 1, c: n, s, order: "rows" };
-    return { geometry, cells: n, sliceOf: (cell) => slices[cell], count, size, shape: held };
+    return { geometry, cells: n, sliceOf: rowSlice, count, size, shape: held };
   }
   const geometry: Geometry = { n, c, s, order: "cols" };
-  const sliceOf = (cell: number) => slices[Math.floor(cell / c)] * c + (cell % c);
+  const sliceOf = (cell: number) => rowSlice(Math.floor(cell / c)) * c + (cell % c);
   return { geometry, cells: n * c, sliceOf, count, size, shape: held };
 }
 
@@ -89,6 +92,7 @@ const CONSTANT = 2 ** -49;
  * whose squares underflow (below about 1e-22 in f32) count as 0.
  */
 export function sliceLengths(x: Operand, slices: Slices, centered = false): SliceLengths {
+  if (!centered && slices.geometry.order === "rows") return rowLengths(x, slices);
   const { count, mean, m2 } = mergeCells(cellMoments(x, slices.geometry), slices.count, slices.sliceOf);
   if (!centered) {
     return {
@@ -100,6 +104,26 @@ export function sliceLengths(x: Operand, slices: Slices, centered = false): Slic
   return { mean, length: m2.map((v, i) => (isConstant(i) ? 0 : Math.sqrt(v))) };
 }
 
+/** The lengths of slices made of rows. */
+function rowLengths(x: Operand, slices: Slices): SliceLengths {
+  const { cells, count } = slices;
+  const n = slices.geometry.s;
+  const k = kernelsOf(x.dtype);
+  const length = new Float64Array(count);
+  withScratch(() => {
+    const squares = scratch(8 * cells);
+    stream({ rows: cells, n, cut: rowBlockOf(x.dtype) }, [x], [], ([from], { row, rows, offset, n: part }) => {
+      k.rowSquares(squares + 8 * row, from, rows, part, offset);
+    });
+    const found = heap64();
+    for (let cell = 0; cell < cells; cell++) {
+      length[cells === count ? cell : slices.sliceOf(cell)] += found[squares / 8 + cell];
+    }
+  });
+  for (let i = 0; i < count; i++) length[i] = Math.sqrt(length[i]);
+  return { mean: new Float64Array(count), length };
+}
+
 /** 1/length, 0 for slices of length 0: they stay zeros. */
 export function inverseLengths({ length }: SliceLengths): Float64Array {
   return length.map((value) => (value === 0 ? 0 : 1 / value));
@@ -107,6 +131,7 @@ export function inverseLengths({ length }: SliceLengths): Float64Array {
 
 /** The values of the slices for each cell. */
 function ofCells(slices: Slices, values: Float64Array): Float64Array {
+  if (slices.cells === slices.count) return values;
   return Float64Array.from({ length: slices.cells }, (_, cell) => values[slices.sliceOf(cell)]);
 }
 
@@ -160,10 +185,48 @@ export function applySliceGradient(
 
 /** y = g·x/max(‖x‖, eps) for each slice; returns ‖x‖. */
 export function directSlices(y: Target, x: Operand, slices: Slices, g: Float64Array, eps: number): Float64Array {
-  const { mean, length } = sliceLengths(x, slices);
-  const scale = g.map((value, i) => value / Math.max(length[i], eps));
-  scaleSlices(y, x, slices, mean, scale);
-  return length;
+  const { cells, count } = slices;
+  const n = slices.geometry.s;
+  const isWhole = isOneRowEach(slices);
+  if (!isWhole || !staysWhole(n, [x], y)) {
+    const { mean, length } = sliceLengths(x, slices);
+    const scale = g.map((value, i) => value / Math.max(length[i], eps));
+    if (isWhole) scaleRows(y, x, cells, n, scale);
+    else scaleSlices(y, x, slices, mean, scale);
+    return length;
+  }
+  const k = kernelsOf(x.dtype);
+  return withScratch(() => {
+    const lengths = scratch(8 * count);
+    const gains = stageValues(g, "float64");
+    stream({ rows: count, n }, [x], [y], ([from, to], { row, rows }) => {
+      k.rowToLength(to, lengths + 8 * row, from, gains + 8 * row, rows, n, eps);
+    });
+    return copyF64(lengths, count);
+  });
+}
+
+/** Whether each slice is a row of its own. */
+function isOneRowEach({ geometry, cells, count }: Slices): boolean {
+  return geometry.order === "rows" && cells === count;
+}
+
+/** Whether rows are worked on whole: those in linear memory, and those short enough to be staged. */
+function staysWhole(n: number, inputs: Operand[], output: Target): boolean {
+  if (n * elementBytes(output.dtype) <= LONG_ROW_BYTES) return true;
+  return !output.staged && inputs.every((input) => input.heap === null);
+}
+
+/** y = x·scale, without a sum that would take the sign from zeros. */
+function scaleRows(y: Target, x: Operand, rows: number, n: number, scale: Float64Array): void {
+  const k = kernelsOf(x.dtype);
+  withScratch(() => {
+    const means = scratchF64(rows);
+    const scales = stageValues(scale, "float64");
+    stream({ rows, n, cut: rowBlockOf(x.dtype) }, [x], [y], ([from, to], { row, rows: count, n: part }) => {
+      k.rowStandardize(to, from, 0, 0, means + 8 * row, scales + 8 * row, count, part, 0, 1);
+    });
+  });
 }
 
 /** The gradient of `directSlices`: dx = g/‖x‖·(dy − dg·x/‖x‖), and dg = Σ dy·x/‖x‖, which it returns. */
@@ -176,7 +239,22 @@ export function directSlicesGrad(
   eps: number,
   length: Float64Array,
 ): Float64Array {
-  const none = new Float64Array(slices.count);
+  const { count } = slices;
+  const n = slices.geometry.s;
+  if (isOneRowEach(slices) && staysWhole(n, [dy, x], dx)) {
+    const k = kernelsOf(x.dtype);
+    return withScratch(() => {
+      const sums = scratch(8 * count);
+      const lengths = stageValues(length, "float64");
+      const gains = stageValues(g, "float64");
+      stream({ rows: count, n }, [dy, x], [dx], ([d, from, to], { row, rows }) => {
+        const at = 8 * row;
+        k.rowToLengthGrad(to, sums + at, d, from, lengths + at, gains + at, rows, n, eps);
+      });
+      return copyF64(sums, count);
+    });
+  }
+  const none = new Float64Array(count);
   const rlength = length.map((value) => 1 / Math.max(value, eps));
   const dg = sliceDots(dy, x, slices, none).dyx.map((dot, i) => dot * rlength[i]);
   // Below eps the divisor is a constant, and nothing is taken out of the gradient.
