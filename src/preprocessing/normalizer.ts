@@ -1,6 +1,6 @@
 import { checkOneOf } from "../core/errors.js";
-import { copyF64, type DType, elementBytes, kernelsOf, scratch, scratchF64, withScratch } from "../core/memory.js";
-import { stageValues, stream } from "../core/stream.js";
+import { type DType, elementBytes, heap64, kernelsOf, scratch, scratchF64, withScratch } from "../core/memory.js";
+import { stream } from "../core/stream.js";
 import { checkSame, Target, type Tensor } from "../core/tensor.js";
 import { type RowsLike, readRows } from "./rows.js";
 import { SavedReader, type SavedScaler, type TransformOptions } from "./scaler.js";
@@ -17,16 +17,6 @@ export interface NormalizeOptions extends TransformOptions {
 function safeRange(dtype: DType): { low: number; high: number } {
   const exponent = dtype === "float64" ? 1000 : 100;
   return { low: 2 ** -exponent, high: 2 ** exponent };
-}
-
-/** Multiplies rows by a factor each. The shift of −0 keeps the sign of zeros. */
-function scaleRows(dtype: DType, to: number, from: number, factors: Float64Array, n: number): void {
-  const rows = factors.length;
-  withScratch(() => {
-    const zeros = stageValues(new Float64Array(rows), dtype);
-    const none = stageValues(new Float64Array(rows).fill(-0), dtype);
-    kernelsOf(dtype).rowAffine(to, from, zeros, stageValues(factors, dtype), none, rows, n, 0, rows);
-  });
 }
 
 /** The kernel that writes unit rows, and their norms; a row of zeros has norm 0 and stays. */
@@ -93,36 +83,40 @@ export function normalizeBackward(
   const [rows, n] = operand.shape;
   const k = kernelsOf(dtype);
   // Small chunks in linear memory too, since each takes scratch for its y.
+  const toUnit = unitKernel(norm, dtype);
+  const { low, high } = safeRange(dtype);
+  // Small chunks in linear memory too, since each takes scratch for its y.
   stream({ rows, n, fixed: true }, [gradient, operand], [dx], ([g, from, to], { rows: part }) => {
     withScratch(() => {
       const y = scratch(part * n * elementBytes(dtype));
-      const normsAt = scratch(8 * part);
-      unitKernel(norm, dtype)(y, normsAt, from, part, n);
-      const norms = copyF64(normsAt, part);
-      const zeros = stageValues(new Float64Array(part), dtype);
+      const norms = scratch(8 * part);
+      const zeros = scratchF64(part);
+      const ones = scratch(8 * part);
+      // 1/norm as a product of two factors within the element type; 0 for a norm of 0.
+      const inverses = scratch(8 * part);
+      const rests = scratch(8 * part);
       const unused = scratchF64(part);
-      const sums = scratchF64(part);
-      k.rowGradSums(unused, sums, g, y, zeros, part, n, 0, part);
+      const slopes = scratchF64(part);
+      toUnit(y, norms, from, part, n);
+      k.planeGradSums(unused, slopes, g, y, zeros, part, n, 0, part);
       if (norm === "l1") k.rowSign(y, y, part * n);
-      const slopes = stageValues(
-        copyF64(sums, part).map((sum) => -sum),
-        dtype,
-      );
-      const [inverse, rest] = inversesOf(norms, dtype);
-      const ones = stageValues(new Float64Array(part).fill(1), dtype);
-      k.rowGradAffine(to, g, y, zeros, stageValues(inverse, dtype), ones, slopes, zeros, part, n, 0, part);
-      if (rest.some((factor) => factor !== 1)) scaleRows(dtype, to, to, rest, n);
+      const values = heap64();
+      let hasRest = false;
+      for (let r = 0; r < part; r++) {
+        const size = values[norms / 8 + r];
+        const inverse = size === 0 ? 0 : Math.max(low, Math.min(high, 1 / size));
+        const isClamped = inverse === low || inverse === high;
+        hasRest ||= isClamped;
+        values[ones / 8 + r] = 1;
+        values[inverses / 8 + r] = inverse;
+        values[rests / 8 + r] = isClamped ? 1 / (size * inverse) : 1;
+        values[slopes / 8 + r] *= -1;
+      }
+      k.planeGradAffine(to, g, y, zeros, inverses, ones, slopes, zeros, part, n, 0, part);
+      if (hasRest) k.rowStandardize(to, to, 0, 0, zeros, rests, part, n, 0, 1);
     });
   });
   return { dx: dx.result };
-}
-
-/** 1/norm as a product of two factors within the element type; 0 for a norm of 0. */
-function inversesOf(norms: Float64Array, dtype: DType): [Float64Array, Float64Array] {
-  const { low, high } = safeRange(dtype);
-  const first = norms.map((norm) => (norm === 0 ? 0 : Math.max(low, Math.min(high, 1 / norm))));
-  const second = norms.map((norm, i) => (first[i] === low || first[i] === high ? 1 / (norm * first[i]) : 1));
-  return [first, second];
 }
 
 /**
