@@ -56,6 +56,35 @@ export function map<T, P>(
 }
 
 /**
+ * As `map`, a vector at a time: for policies of so many steps that the processor overlaps neighbouring vectors by itself,
+ * and that would fill the code where each stands six times.
+ */
+export function mapOnes<T, P>(
+  y: usize,
+  x: usize,
+  u: usize,
+  w: usize,
+  b: usize,
+  n: i32,
+  k0: v128,
+  k1: v128,
+  k2: v128,
+  k3: v128,
+  k4: v128,
+): void {
+  const p = changetype<P>(0);
+  const end = v.wholeBytes<T>(n);
+  let i: usize = 0;
+  for (; i < end; i += 16) {
+    // @ts-ignore: P has `at`
+    v.store(y + i, p.at<T>(x + i, u + i, w + i, b + i, k0, k1, k2, k3, k4));
+  }
+  const rest = n & (v.lanes<T>() - 1);
+  // @ts-ignore: P has `at`
+  if (rest) v.storeHead<T>(y + i, p.at<T>(x + i, u + i, w + i, b + i, k0, k1, k2, k3, k4), rest);
+}
+
+/**
  * Σ P.first(x, u, w; k) over n elements.
  *
  * Four accumulators of a vector each, added as (0 + 1) + (2 + 3), then lane by lane in f64: the tree depends on n alone.

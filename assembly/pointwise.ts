@@ -10,12 +10,12 @@
  * Source: Taylor's series and the usual argument reduction (W. J. Cody, W. Waite, "Software Manual for the Elementary
  *   Functions", 1980).
  */
-import { map } from "./loops";
+import { map, mapOnes } from "./loops";
 import { v } from "./vec";
 
 /**
- * Functions on vectors, for policies of any theme. They are called, not inlined: a loop holds its policy six times, and
- * the call is little against what they do.
+ * Functions on vectors, for policies of any theme. Those marked @inline are for loops that hold their policy twice
+ * (`mapOnes`): a call costs such a loop as much again, since every constant and vector is loaded anew after it.
  */
 export abstract class fn {
   /** e^r − 1 for |r| ≤ ln 2 / 2, by Horner's rule. */
@@ -41,17 +41,15 @@ export abstract class fn {
     return v.mulAdd<T>(v.mul<T>(r, r), q, r);
   }
 
-  /** x kept where e^x is neither infinite nor 0; NaN stays. */
+  /** From low to high; NaN stays. */
   @inline
-  private static clamp<T>(x: v128): v128 {
-    const high = v.splat<T>(sizeof<T>() == 4 ? <T>89 : <T>710);
-    const low = v.splat<T>(sizeof<T>() == 4 ? <T>-104 : <T>-746);
-    return v.max<T>(v.min<T>(x, high), low);
+  private static clamp<T>(x: v128, low: T, high: T): v128 {
+    return v.maxPassingNaN<T>(v.minPassingNaN<T>(x, v.splat<T>(high)), v.splat<T>(low));
   }
 
   @inline
-  private static quotient<T>(x: v128): v128 {
-    return v.nearest<T>(v.mul<T>(x, v.splat<T>(<T>1.4426950408889634)));
+  private static over<T>(x: v128, bias: v128): v128 {
+    return v.mulAdd<T>(x, v.splat<T>(<T>1.4426950408889634), bias);
   }
 
   /** x − n·ln 2, ln 2 in two parts of which the first has few enough bits for n times it to be exact. */
@@ -63,34 +61,51 @@ export abstract class fn {
   }
 
   static exp<T>(x: v128): v128 {
-    const at = fn.clamp<T>(x);
-    const n = fn.quotient<T>(at);
+    const at = sizeof<T>() == 4 ? fn.clamp<T>(x, <T>-104, <T>89) : fn.clamp<T>(x, <T>-746, <T>710);
+    const bias = v.exponentBias<T>();
+    const n = v.sub<T>(fn.over<T>(at, bias), bias);
     const value = v.add<T>(fn.expm1Reduced<T>(fn.remainder<T>(at, n)), v.splat<T>(1));
     // Two factors, since 2^n may itself be out of range where e^x is not.
     const half = v.nearest<T>(v.mul<T>(n, v.splat<T>(<T>0.5)));
     return v.mul<T>(v.mul<T>(value, v.powerOfTwo<T>(half)), v.powerOfTwo<T>(v.sub<T>(n, half)));
   }
 
-  /** e^x − 1 without cancellation near 0; −1 below −25 (f32) or −40 (f64). For x up to 88 (f32) or 709 (f64). */
-  static expm1<T>(x: v128): v128 {
-    const high = v.splat<T>(sizeof<T>() == 4 ? <T>88 : <T>709);
-    const low = v.splat<T>(sizeof<T>() == 4 ? <T>-25 : <T>-40);
-    const at = v.max<T>(v.min<T>(x, high), low);
-    const n = fn.quotient<T>(at);
-    const scale = v.powerOfTwo<T>(n);
-    return v.add<T>(v.mul<T>(fn.expm1Reduced<T>(fn.remainder<T>(at, n)), scale), v.sub<T>(scale, v.splat<T>(1)));
+  /** e^x for x ≤ 0; anything above. */
+  @inline
+  static expBelow0<T>(x: v128): v128 {
+    const at = v.maxPassingNaN<T>(x, v.splat<T>(sizeof<T>() == 4 ? <T>-104 : <T>-746));
+    // 2^n times 2^lift, and 2^−lift after it, which rounds where e^x is below the normal numbers.
+    const lift = sizeof<T>() == 4 ? 24 : 54;
+    const bias = v.add<T>(v.exponentBias<T>(), v.splat<T>(<T>lift));
+    const shifted = fn.over<T>(at, bias);
+    const value = v.add<T>(fn.expm1Reduced<T>(fn.remainder<T>(at, v.sub<T>(shifted, bias))), v.splat<T>(1));
+    const down = v.splat<T>(sizeof<T>() == 4 ? <T>5.9604644775390625e-8 : <T>5.551115123125783e-17);
+    return v.mul<T>(v.mul<T>(value, v.biasedPowerOfTwo<T>(shifted)), down);
+  }
+
+  /** e^x − 1 for x ≤ 0 without cancellation near 0, anything above; −1 below −25 (f32) or −40 (f64). */
+  @inline
+  static expm1Below0<T>(x: v128): v128 {
+    const at = v.maxPassingNaN<T>(x, v.splat<T>(sizeof<T>() == 4 ? <T>-25 : <T>-40));
+    const bias = v.exponentBias<T>();
+    const shifted = fn.over<T>(at, bias);
+    const scale = v.biasedPowerOfTwo<T>(shifted);
+    const reduced = fn.expm1Reduced<T>(fn.remainder<T>(at, v.sub<T>(shifted, bias)));
+    return v.add<T>(v.mul<T>(reduced, scale), v.sub<T>(scale, v.splat<T>(1)));
   }
 
   /** 1/(1 + e^−x), from e^−|x| so that nothing overflows. */
+  @inline
   static sigmoid<T>(x: v128): v128 {
     const one = v.splat<T>(1);
-    const e = fn.exp<T>(v.sub<T>(v.zero(), v.abs<T>(x)));
+    const e = fn.expBelow0<T>(v.sub<T>(v.zero(), v.abs<T>(x)));
     return v.div<T>(v.select(e, one, v.less<T>(x, v.zero())), v.add<T>(one, e));
   }
 
   /** −t/(t + 2) with t = e^(−2|x|) − 1, and the sign of x. */
+  @inline
   static tanh<T>(x: v128): v128 {
-    const t = fn.expm1<T>(v.mul<T>(v.abs<T>(x), v.splat<T>(<T>-2)));
+    const t = fn.expm1Below0<T>(v.mul<T>(v.abs<T>(x), v.splat<T>(<T>-2)));
     const size = v.div<T>(v.sub<T>(v.zero(), t), v.add<T>(t, v.splat<T>(2)));
     return v.select(v.sub<T>(v.zero(), size), size, v.less<T>(x, v.zero()));
   }
@@ -100,7 +115,7 @@ export abstract class fn {
     const tiny = v.less<f64>(x, v.splat<f64>(2.2250738585072014e-308));
     const at = v.select(v.mul<f64>(x, v.splat<f64>(18014398509481984)), x, tiny);
     const k = v.exponent(at);
-    const m = v.mantissa(at, k);
+    const m = v.mantissa(at);
     const one = v.splat<f64>(1);
     const s = v.div<f64>(v.sub<f64>(m, one), v.add<f64>(m, one));
     const s2 = v.mul<f64>(s, s);
@@ -121,23 +136,56 @@ export abstract class fn {
     return v.mulAdd<f64>(exponent, v.splat<f64>(0.6931471803691238), v.add<f64>(twice, low));
   }
 
-  /** x^p of f64 for x ≥ 0; at 0, 0 for positive p and infinity for negative. 3 + |p·ln x| ulps. */
-  private static powWide(x: v128, p: v128): v128 {
-    const value = fn.exp<f64>(v.mul<f64>(p, fn.log(x)));
-    const atZero = v.and(v.less<f64>(p, v.zero()), v.splat<f64>(Infinity));
-    const ends = v.select(
-      v.select(v.zero(), x, v.less<f64>(p, v.zero())),
-      value,
-      v.equal<f64>(x, v.splat<f64>(Infinity)),
-    );
-    const known = v.select(atZero, ends, v.equal<f64>(x, v.zero()));
-    return v.select(known, x, v.isNumber<f64>(x));
+  /** x^p at 0 (0 for positive p, infinity for negative), infinity and NaN; `value` elsewhere. p in lanes of any type. */
+  @inline
+  private static powEnds<T>(x: v128, negative: v128, value: v128): v128 {
+    const infinity = v.splat<T>(<T>Infinity);
+    const ends = v.select(v.select(v.zero(), x, negative), value, v.equal<T>(x, infinity));
+    const known = v.select(v.and(negative, infinity), ends, v.equal<T>(x, v.zero()));
+    return v.select(known, x, v.isNumber<T>(x));
   }
 
-  /** x^p for x ≥ 0, p an f64 vector. f32 is worked out in f64: half an ulp. NaN stays. */
+  /**
+   * x^p of positive f64 that f32 held, to 2^−32 of itself: 2^(p·log₂ x), with the series of artanh to s¹¹, Taylor's of 2^r
+   * to r⁸. Beyond the range of f32, anything beyond it.
+   */
+  @inline
+  private static powShort(x: v128, p: v128): v128 {
+    const m = v.mantissa(x);
+    const one = v.splat<f64>(1);
+    const s = v.div<f64>(v.sub<f64>(m, one), v.add<f64>(m, one));
+    const s2 = v.mul<f64>(s, s);
+    // The coefficients are those of the series of artanh times 2/ln 2, and of e^r times powers of ln 2.
+    let q = v.splat<f64>(0.2623081892525388);
+    q = v.mulAdd<f64>(q, s2, v.splat<f64>(0.3205988979753252));
+    q = v.mulAdd<f64>(q, s2, v.splat<f64>(0.4121985831111324));
+    q = v.mulAdd<f64>(q, s2, v.splat<f64>(0.5770780163555853));
+    q = v.mulAdd<f64>(q, s2, v.splat<f64>(0.9617966939259756));
+    q = v.mulAdd<f64>(q, s2, v.splat<f64>(2.8853900817779268));
+    const power = fn.clamp<f64>(v.mul<f64>(p, v.mulAdd<f64>(q, s, v.exponent(x))), -300, 300);
+    const bias = v.exponentBias<f64>();
+    const shifted = v.add<f64>(power, bias);
+    const r = v.sub<f64>(power, v.sub<f64>(shifted, bias));
+    let e = v.splat<f64>(1.3215486790144305e-6);
+    e = v.mulAdd<f64>(e, r, v.splat<f64>(1.5252733804059838e-5));
+    e = v.mulAdd<f64>(e, r, v.splat<f64>(0.00015403530393381606));
+    e = v.mulAdd<f64>(e, r, v.splat<f64>(0.0013333558146428441));
+    e = v.mulAdd<f64>(e, r, v.splat<f64>(0.009618129107628477));
+    e = v.mulAdd<f64>(e, r, v.splat<f64>(0.055504108664821576));
+    e = v.mulAdd<f64>(e, r, v.splat<f64>(0.2402265069591007));
+    e = v.mulAdd<f64>(e, r, v.splat<f64>(0.6931471805599453));
+    return v.mul<f64>(v.mulAdd<f64>(e, r, one), v.biasedPowerOfTwo<f64>(shifted));
+  }
+
+  /**
+   * x^p for x ≥ 0, p an f64 vector of one number; at 0, 0 for positive p and infinity for negative. NaN stays. f64: 3 +
+   * |p·ln x| ulps; f32, worked out in f64: 0.51.
+   */
   static pow<T>(x: v128, p: v128): v128 {
-    if (sizeof<T>() == 8) return fn.powWide(x, p);
-    return v.narrow(fn.powWide(v.widenLow(x), p), fn.powWide(v.widenHigh(x), p));
+    const negative = v.less<f64>(p, v.zero());
+    if (sizeof<T>() == 8) return fn.powEnds<T>(x, negative, fn.exp<f64>(v.mul<f64>(p, fn.log(x))));
+    const value = v.narrow(fn.powShort(v.widenLow(x), p), fn.powShort(v.widenHigh(x), p));
+    return fn.powEnds<T>(x, negative, value);
   }
 }
 
@@ -226,7 +274,7 @@ class ExpLinear {
   @inline
   at<T>(x: usize, u: usize, w: usize, b: usize, above: v128, below: v128, k2: v128, k3: v128, k4: v128): v128 {
     const a = v.load(x);
-    return v.select(v.mul<T>(above, a), v.mul<T>(below, fn.expm1<T>(a)), v.less<T>(v.zero(), a));
+    return v.select(v.mul<T>(above, a), v.mul<T>(below, fn.expm1Below0<T>(a)), v.less<T>(v.zero(), a));
   }
 }
 
@@ -237,7 +285,7 @@ class ExpLinearGradient {
   @inline
   at<T>(x: usize, dy: usize, w: usize, b: usize, above: v128, below: v128, k2: v128, k3: v128, k4: v128): v128 {
     const a = v.load(x);
-    const slope = v.select(above, v.mul<T>(below, fn.exp<T>(a)), v.less<T>(v.zero(), a));
+    const slope = v.select(above, v.mul<T>(below, fn.expBelow0<T>(a)), v.less<T>(v.zero(), a));
     return v.mul<T>(v.load(dy), slope);
   }
 }
@@ -275,12 +323,22 @@ function each<T, P>(
   }
 }
 
+/** y = P(x) row by row, of policies of many steps. */
+function eachOnes<T, P>(y: usize, x: usize, rows: i32, n: i32, yStep: i32, xStep: i32): void {
+  const none = v.zero();
+  for (let r = 0; r < rows; r++) {
+    mapOnes<T, P>(y, x, 0, 0, 0, n, none, none, none, none, none);
+    y += <usize>yStep * sizeof<T>();
+    x += <usize>xStep * sizeof<T>();
+  }
+}
+
 export function eachSigmoid<T>(y: usize, x: usize, rows: i32, n: i32, yStep: i32, xStep: i32): void {
-  each<T, Sigmoid>(y, x, 0, 0, rows, n, yStep, xStep, 0, 0);
+  eachOnes<T, Sigmoid>(y, x, rows, n, yStep, xStep);
 }
 
 export function eachTanh<T>(y: usize, x: usize, rows: i32, n: i32, yStep: i32, xStep: i32): void {
-  each<T, Tanh>(y, x, 0, 0, rows, n, yStep, xStep, 0, 0);
+  eachOnes<T, Tanh>(y, x, rows, n, yStep, xStep);
 }
 
 export function eachSigmoidGrad<T>(
@@ -357,12 +415,12 @@ export function eachExp<T>(y: usize, x: usize, n: i32): void {
 
 export function eachExpLinear<T>(y: usize, x: usize, n: i32, above: T, below: T): void {
   const k0 = v.splat<T>(above);
-  map<T, ExpLinear>(y, x, 0, 0, 0, n, k0, v.splat<T>(below), k0, k0, k0);
+  mapOnes<T, ExpLinear>(y, x, 0, 0, 0, n, k0, v.splat<T>(below), k0, k0, k0);
 }
 
 export function eachExpLinearGrad<T>(dx: usize, dy: usize, x: usize, n: i32, above: T, below: T): void {
   const k0 = v.splat<T>(above);
-  map<T, ExpLinearGradient>(dx, x, dy, 0, 0, n, k0, v.splat<T>(below), k0, k0, k0);
+  mapOnes<T, ExpLinearGradient>(dx, x, dy, 0, 0, n, k0, v.splat<T>(below), k0, k0, k0);
 }
 
 export function eachGate<T>(dx: usize, dy: usize, x: usize, n: i32, k: T): void {

@@ -155,13 +155,24 @@ export abstract class v {
   }
 
   /**
-   * 2 to the power of each lane, a whole number in the range of normal exponents; 0 for NaN. Adding 1.5·2^23 (f64:
-   * 2^52) leaves the number in the low bits, which costs less than a conversion.
+   * A whole number plus this has its low bits as they stand in an exponent: adding a number of any kind rounds it to a
+   * whole one, ties to even, and costs less than a rounding and a conversion.
    */
   @inline
+  static exponentBias<T>(): v128 {
+    return v128.splat<T>(sizeof<T>() == 4 ? <T>(12582912 + 127) : <T>(6755399441055744 + 1023));
+  }
+
+  /** 2^n from n + v.exponentBias, n in the range of normal exponents; 0 for NaN. */
+  @inline
+  static biasedPowerOfTwo<T>(a: v128): v128 {
+    return sizeof<T>() == 4 ? i32x4.shl(a, 23) : i64x2.shl(a, 52);
+  }
+
+  /** 2 to the power of each lane, a whole number in the range of normal exponents; 0 for NaN. */
+  @inline
   static powerOfTwo<T>(n: v128): v128 {
-    if (sizeof<T>() == 4) return i32x4.shl(f32x4.add(n, f32x4.splat(12582912 + 127)), 23);
-    return i64x2.shl(f64x2.add(n, f64x2.splat(6755399441055744 + 1023)), 52);
+    return v.biasedPowerOfTwo<T>(v128.add<T>(n, v.exponentBias<T>()));
   }
 
   @inline
@@ -322,18 +333,19 @@ export abstract class v {
     return v128.eq<T>(a, b);
   }
 
-  /** k of x = m·2^k with m from √½ to √2, for positive normal f64. */
+  /** k of x = m·2^k with m from √½ to √2, for positive normal f64: its bits become the low ones of 2^52 + 1023 + k. */
   @inline
   static exponent(x: v128): v128 {
-    const k = i64x2.shr_s(i64x2.sub(x, i64x2.splat(0x3fe6a09e667f3bcd)), 52);
-    return f64x2.convert_low_i32x4_s(v128.shuffle<i32>(k, k, 0, 2, 0, 2));
+    const biased = i64x2.sub(x, i64x2.splat(0x3fe6a09e667f3bcd - 0x3ff0000000000000));
+    const whole = v128.or(i64x2.shr_u(biased, 52), i64x2.splat(0x4330000000000000));
+    return f64x2.sub(whole, f64x2.splat(4503599627370496 + 1023));
   }
 
-  /** m of x = m·2^k, given k. */
+  /** m of x = m·2^k. */
   @inline
-  static mantissa(x: v128, k: v128): v128 {
-    const whole = i64x2.extend_low_i32x4_s(i32x4.trunc_sat_f64x2_s_zero(k));
-    return i64x2.sub(x, i64x2.shl(whole, 52));
+  static mantissa(x: v128): v128 {
+    const least = i64x2.splat(0x3fe6a09e667f3bcd);
+    return i64x2.add(v128.and(i64x2.sub(x, least), i64x2.splat(0xfffffffffffff)), least);
   }
 
   @inline

@@ -97,15 +97,15 @@ function backwardAs(
   const width = elementBytes(x.dtype);
   const sample = geometry.c * geometry.s;
   withScratch(() => {
-    const [sums, products, spread] = [1, 2, 3].map(() => scratch(sample * width));
+    const [sums, powers, products, spread] = [1, 2, 3, 4].map(() => scratch(sample * width));
     stream({ rows: geometry.n, n: sample }, [gradient, x], [dx], ([g, from, to], { rows }) => {
       for (let r = 0; r < rows; r++) {
         const skip = r * sample * width;
         windowOver(kernel, setting, true, sums, from + skip, before, after);
-        kernel.eachProductTimesPower(products, g + skip, from + skip, sums, sample, k, share, -beta - 1);
+        kernel.eachPower(powers, sums, sample, k, share, -beta);
+        kernel.eachProductOver(products, g + skip, from + skip, powers, sums, sample, k, share);
         windowOver(kernel, setting, false, spread, products, after, before);
-        const factor = 2 * share * beta;
-        kernel.eachPowerLessProduct(to + skip, g + skip, sums, from + skip, spread, sample, k, share, -beta, factor);
+        kernel.eachDifferenceOfProducts(to + skip, g + skip, powers, from + skip, spread, sample, 2 * share * beta);
       }
     });
   });
