@@ -7,8 +7,18 @@
  * Coefficients are f64, one a cell (n·c) or one a channel (c).
  */
 import type { Geometry } from "./geometry.js";
-import { copyF64, elementBytes, heap8, kernels, kernelsOf, scratch, scratchF64, withScratch } from "./memory.js";
-import { emptyMoments, type Moments } from "./moments.js";
+import {
+  copyF64,
+  elementBytes,
+  heap8,
+  heapOf,
+  kernels,
+  kernelsOf,
+  scratch,
+  scratchF64,
+  withScratch,
+} from "./memory.js";
+import type { Moments } from "./moments.js";
 import { type Chunk, stageValues, stream } from "./stream.js";
 import type { Operand, Target } from "./tensor.js";
 
@@ -75,8 +85,8 @@ export function cellMoments(x: Operand, geometry: Geometry, mask?: Mask): Moment
   const cells = geometry.n * c;
   const k = kernelsOf(x.dtype);
   const width = elementBytes(x.dtype);
-  const moments = emptyMoments(cells);
-  withScratch(() => {
+  const count = new Float64Array(cells);
+  return withScratch(() => {
     const mean = scratchF64(cells);
     const m2 = scratchF64(cells);
     const workspace = scratch(kernels().colScratchBytes());
@@ -86,10 +96,10 @@ export function cellMoments(x: Operand, geometry: Geometry, mask?: Mask): Moment
       if (!maskAt) {
         if (order === "rows") {
           k.rowMoments(mean + 8 * cell, m2 + 8 * cell, at, rows, n, offset);
-          moments.count.fill(offset + n, cell, cell + rows);
+          count.fill(offset + n, cell, cell + rows);
         } else {
-          k.colMoments(mean + 8 * cell, m2 + 8 * cell, at, rows, n, moments.count[cell], workspace);
-          moments.count.fill(moments.count[cell] + rows, cell, cell + c);
+          k.colMoments(mean + 8 * cell, m2 + 8 * cell, at, rows, n, count[cell], workspace);
+          count.fill(count[cell] + rows, cell, cell + c);
         }
         return;
       }
@@ -100,37 +110,40 @@ export function cellMoments(x: Operand, geometry: Geometry, mask?: Mask): Moment
             const i = cell + r;
             const maskOfRow = maskAt + Math.floor(i / c) * s + offset;
             const kept = k.compactRows(packed, at + r * n * width, maskOfRow, n, 1);
-            k.rowMoments(mean + 8 * i, m2 + 8 * i, packed, 1, kept, moments.count[i]);
-            moments.count[i] += kept;
+            k.rowMoments(mean + 8 * i, m2 + 8 * i, packed, 1, kept, count[i]);
+            count[i] += kept;
           }
         } else {
           const kept = k.compactRows(packed, at, maskAt + row, rows, n);
-          k.colMoments(mean + 8 * cell, m2 + 8 * cell, packed, kept, n, moments.count[cell], workspace);
-          moments.count.fill(moments.count[cell] + kept, cell, cell + c);
+          k.colMoments(mean + 8 * cell, m2 + 8 * cell, packed, kept, n, count[cell], workspace);
+          count.fill(count[cell] + kept, cell, cell + c);
         }
       });
     });
-    moments.mean = copyF64(mean, cells);
-    moments.m2 = copyF64(m2, cells);
+    return { count, mean: copyF64(mean, cells), m2: copyF64(m2, cells) };
   });
-  return moments;
 }
 
-/** The center that x is taken about, in the element type; the f64 remainder of the mean goes into the shift. */
-function centerOf(mean: Float64Array, dtype: Operand["dtype"]): Float64Array | Float32Array {
-  return dtype === "float64" ? mean : new Float32Array(mean);
-}
-
-/** What is added to (x − center)·factor, where it is to be added to (x − mean)·factor. */
-function aboutCenter(
+/**
+ * Stages the center that x is taken about, in the element type, and what is added to (x − center)·factor where `sum` is
+ * to be added to (x − mean)·factor: the f64 remainder of the mean goes there.
+ */
+function stageCenters(
+  mean: Float64Array,
   sum: Float64Array,
   factor: Float64Array,
-  mean: Float64Array,
-  center: Float64Array | Float32Array,
-): Float64Array {
-  const sums = new Float64Array(sum.length);
-  for (let i = 0; i < sums.length; i++) sums[i] = sum[i] + (center[i] - mean[i]) * factor[i];
-  return sums;
+  dtype: Operand["dtype"],
+): { centers: number; sums: number } {
+  const width = elementBytes(dtype);
+  const centers = scratch(mean.length * width);
+  const sums = scratch(mean.length * width);
+  const heap = heapOf(dtype);
+  for (let i = 0, at = centers / width, to = sums / width; i < mean.length; i++, at++, to++) {
+    const about = mean[i];
+    heap[at] = about;
+    heap[to] = sum[i] + (heap[at] - about) * factor[i];
+  }
+  return { centers, sums };
 }
 
 /** y = (x − mean)·scale + shift; 0 at masked positions. */
@@ -151,11 +164,8 @@ export function applyAffine(y: Target, x: Operand, geometry: Geometry, affine: A
       });
       return;
     }
-    const center = centerOf(affine.mean, x.dtype);
-    const shifts = aboutCenter(affine.shift, affine.scale, affine.mean, center);
-    const centers = stageValues(center, x.dtype);
+    const { centers, sums: shift } = stageCenters(affine.mean, affine.shift, affine.scale, x.dtype);
     const scale = stageValues(affine.scale, x.dtype);
-    const shift = stageValues(shifts, x.dtype);
     streamCells(geometry, [x], [y], false, ([from, to], { row, rows, n }, cell) => {
       const at = (cell % period) * width;
       k.colAffine(to, from, centers + at, scale + at, shift + at, rows, n);
@@ -256,13 +266,10 @@ export function applyGradient(
       });
       return;
     }
-    const center = centerOf(gradient.mean, x.dtype);
-    const constants = aboutCenter(gradient.constant, gradient.slope, gradient.mean, center);
-    const centers = stageValues(center, x.dtype);
+    const { centers, sums: constant } = stageCenters(gradient.mean, gradient.constant, gradient.slope, x.dtype);
     const rstd = stageValues(gradient.rstd, x.dtype);
     const weight = stageValues(gradient.weight, x.dtype);
     const slope = stageValues(gradient.slope, x.dtype);
-    const constant = stageValues(constants, x.dtype);
     streamCells(geometry, [dy, x], [dx], false, ([g, from, to], { row, rows, n }, cell) => {
       const at = (cell % period) * width;
       k.colGradAffine(to, g, from, centers + at, rstd + at, weight + at, slope + at, constant + at, rows, n);

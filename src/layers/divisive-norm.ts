@@ -2,10 +2,9 @@ import { applyAffine, applyGradient, cellGradSums, cellMoments } from "../core/c
 import { checkCount, checkNumber, checkOneOf, fail, show } from "../core/errors.js";
 import { type Geometry, geometryOf, type Layout, pooled } from "../core/geometry.js";
 import { keepInput, Layer, Parameter, type Saved, savedInput } from "../core/layer.js";
-import { copyF64, type DType, kernels, scratch, withScratch } from "../core/memory.js";
+import { copyF64, type DType, heap64, kernels, passingF64, scratch, withScratch } from "../core/memory.js";
 import { applyPowerGradient, cellPowers } from "../core/powers.js";
 import { square } from "../core/special.js";
-import { stageValues } from "../core/stream.js";
 import { checkSame, type Operand, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
 
 /** Where statistics come from: a window around the position, the batch for each channel, or the sample. */
@@ -53,10 +52,12 @@ interface Neighbourhood {
 /** A neighbourhood that is the same for all its cells: averaging is its own transpose. */
 function groups(geometry: Geometry, count: number, groupOf: (cell: number) => number): Neighbourhood {
   const average = (sums: Float64Array) => {
-    const totals = new Float64Array(count);
+    const totals = passingF64(count);
     for (let i = 0; i < sums.length; i++) totals[groupOf(i)] += sums[i];
     const share = count / (geometry.n * geometry.c * geometry.s);
-    return sums.map((_, i) => totals[groupOf(i)] * share);
+    const means = new Float64Array(sums.length);
+    for (let i = 0; i < means.length; i++) means[i] = totals[groupOf(i)] * share;
+    return means;
   };
   return { geometry, average, spread: average };
 }
@@ -88,23 +89,36 @@ function windows(method: string, x: Operand, options: DivisiveNormOptions, layou
   const inside = (i: number, size: number, k: number) =>
     Math.min(i + (k >> 1), size - 1) - Math.max(i - (k >> 1), 0) + 1;
   const whole = options.countIncludePad ?? true;
-  const share = Float64Array.from({ length: h * w }, (_, i) => {
-    const count = whole ? kh * kw : inside(Math.floor(i / w), h, kh) * inside(i % w, w, kw);
-    return 1 / (c * count);
-  });
-  const shared = (values: Float64Array) => values.map((value, i) => value * share[i % share.length]);
-  const summed = (values: Float64Array) =>
+  const share = passingF64(h * w);
+  for (let i = 0, at = 0; i < h; i++) {
+    const rows = inside(i, h, kh);
+    for (let j = 0; j < w; j++) share[at++] = 1 / (c * (whole ? kh * kw : rows * inside(j, w, kw)));
+  }
+  /** Sums over windows, of values times the shares of their places or to be multiplied by them. */
+  const summed = (values: Float64Array, sharedFirst: boolean) =>
     withScratch(() => {
-      const from = stageValues(values, "float64");
+      const from = scratch(values.length * 8);
       const to = scratch(values.length * 8);
-      kernels().planeBoxSum_f64(to, from, scratch(h * w * 8), n, h, w, kh, kw);
-      return copyF64(to, values.length);
+      const plane = scratch(h * w * 8);
+      if (sharedFirst) multiplyPlanes(heap64(), from / 8, values, share);
+      else heap64().set(values, from / 8);
+      kernels().planeBoxSum_f64(to, from, plane, n, h, w, kh, kw);
+      const sums = copyF64(to, values.length);
+      if (!sharedFirst) multiplyPlanes(sums, 0, sums, share);
+      return sums;
     });
   return {
     geometry: { n, c: h * w, s: c, order: last ? "rows" : "cols" },
-    average: (sums) => shared(summed(sums)),
-    spread: (values) => summed(shared(values)),
+    average: (sums) => summed(sums, false),
+    spread: (values) => summed(values, true),
   };
+}
+
+/** The planes of `values`, each times `share`, into `out` from `at` on. */
+function multiplyPlanes(out: Float64Array, at: number, values: Float64Array, share: Float64Array): void {
+  for (let plane = 0; plane < values.length; plane += share.length) {
+    for (let i = 0; i < share.length; i++) out[at + plane + i] = values[plane + i] * share[i];
+  }
 }
 
 function neighbourhoodOf(method: string, x: Operand, options: DivisiveNormOptions): Neighbourhood {
@@ -134,14 +148,21 @@ function forwardAs(method: string, x: TensorLike, options: DivisiveNormOptions):
   y.checkOverlap(method, "x", operand);
 
   const { mean: cellMean, m2 } = cellMoments(operand, geometry);
-  const mean = average(cellMean.map((value) => value * s));
+  const cells = cellMean.length;
+  const sums = passingF64(cells);
+  for (let i = 0; i < cells; i++) sums[i] = cellMean[i] * s;
+  const mean = average(sums);
   // Σ(x − m)² of a cell = M2 + s·(its mean − m)²: no difference of squares.
-  const squares = m2.map((value, i) => value + s * square(cellMean[i] - mean[i]));
-  const rstd = average(squares).map((value) => 1 / Math.sqrt(sigma * sigma + value));
-  const largest = squares.reduce((a, b) => Math.max(a, b), 0);
+  let largest = 0;
+  for (let i = 0; i < cells; i++) {
+    sums[i] = m2[i] + s * square(cellMean[i] - mean[i]);
+    largest = Math.max(largest, sums[i]);
+  }
+  const rstd = average(sums);
+  for (let i = 0; i < cells; i++) rstd[i] = 1 / Math.sqrt(sigma * sigma + rstd[i]);
   const absolute = factor > 0 ? cellPowers(operand, geometry, mean, 1, largest) : null;
   const total = absolute?.powers.reduce((sum, value) => sum + value, 0) ?? 0;
-  applyAffine(y, operand, geometry, { mean, scale: rstd, shift: new Float64Array(mean.length) });
+  applyAffine(y, operand, geometry, { mean, scale: rstd, shift: passingF64(cells) });
   return {
     y: y.result,
     penalty: (factor * total) / operand.length,
@@ -174,10 +195,18 @@ function backwardAs(
 
   // v = x − m, y = v/S. dv = dy/S − v·P with P = Bᵀ(Σdy·v/S³), then dx = dv − Aᵀ(Σdv).
   const sums = cellGradSums(gradient, x, geometry, mean);
-  const cubes = sums.dyx.map((sum, i) => sum * rstd[i] * square(rstd[i]));
+  const cells = rstd.length;
+  const cubes = passingF64(cells);
+  let total = 0;
+  for (let i = 0; i < cells; i++) {
+    cubes[i] = sums.dyx[i] * rstd[i] * square(rstd[i]);
+    total += cubes[i];
+  }
   const p = spread(cubes);
-  const back = spread(sums.dy.map((sum, i) => sum * rstd[i] - p[i] * s * (cellMean[i] - mean[i])));
-  const ones = new Float64Array(rstd.length).fill(1);
+  const inner = cubes;
+  for (let i = 0; i < cells; i++) inner[i] = sums.dy[i] * rstd[i] - p[i] * s * (cellMean[i] - mean[i]);
+  const back = spread(inner);
+  const ones = passingF64(cells).fill(1);
   let dv = gradient;
   if (signs !== null) {
     // The penalty adds k·(sign(v) − Aᵀ(Σ sign(v))), taken times S into dy.
@@ -188,14 +217,12 @@ function backwardAs(
     dv = readTensor(method, "dx", dx.result);
   }
   const target = signs === null ? dx : new Target(method, dx.result, x);
-  applyGradient(target, dv, x, geometry, {
-    mean,
-    rstd,
-    weight: ones,
-    slope: p.map((value, i) => -value / rstd[i]),
-    constant: back.map((value, i) => -value / rstd[i]),
-  });
-  const dsigma = -(options.sigma ?? 1) * cubes.reduce((sum, value) => sum + value, 0);
+  for (let i = 0; i < cells; i++) {
+    p[i] = -p[i] / rstd[i];
+    back[i] = -back[i] / rstd[i];
+  }
+  applyGradient(target, dv, x, geometry, { mean, rstd, weight: ones, slope: p, constant: back });
+  const dsigma = -(options.sigma ?? 1) * total;
   return { dx: dx.result, dsigma };
 }
 
