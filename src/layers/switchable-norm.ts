@@ -13,10 +13,10 @@ import {
 import { type CrossStatistics, crossGradient, crossGradSums, crossStandardize } from "../core/cross.js";
 import { checkOneOf, fail, show } from "../core/errors.js";
 import { checkPositions, type Geometry, pooled } from "../core/geometry.js";
-import { byChannel, byGroup, channelMoments, sumChannels } from "../core/grouped.js";
+import { channelMoments, sumChannels } from "../core/grouped.js";
 import { keepInput, Parameter, type Saved, type StateEntry } from "../core/layer.js";
-import { kernels } from "../core/memory.js";
-import { type Moments, mergeCells, rstdOfVariance, varianceOf } from "../core/moments.js";
+import { kernels, passingF64 } from "../core/memory.js";
+import { emptyMoments, type Moments, mergeInto, varianceOf } from "../core/moments.js";
 import {
   checkSeveral,
   Running,
@@ -111,16 +111,34 @@ function checkStatistics(
 
 function softmax(logits: Float64Array): Float64Array {
   const { exp } = kernels();
-  const largest = logits.reduce((a, b) => Math.max(a, b));
-  const powers = logits.map((logit) => exp(logit - largest));
-  const sum = powers.reduce((a, b) => a + b);
-  return powers.map((power) => power / sum);
+  let largest = logits[0];
+  for (let i = 1; i < logits.length; i++) largest = Math.max(largest, logits[i]);
+  let sum = 0;
+  for (let i = 0; i < logits.length; i++) sum += exp(logits[i] - largest);
+  const shares = new Float64Array(logits.length);
+  for (let i = 0; i < shares.length; i++) shares[i] = exp(logits[i] - largest) / sum;
+  return shares;
+}
+
+/** The groups of one kind: cell (sample, channel) is in group sample·perSample + channel·perChannel. */
+interface Groups {
+  count: number;
+  perSample: number;
+  perChannel: number;
+}
+
+function groupsOf(kind: StatisticsKind, { n, c }: Geometry): Groups {
+  if (kind === "batch") return { count: c, perSample: 0, perChannel: 1 };
+  if (kind === "layer") return { count: n, perSample: 1, perChannel: 0 };
+  return { count: n * c, perSample: c, perChannel: 1 };
 }
 
 /** Σ over the cells of each group. */
-function sumsOf(values: Float64Array, groups: number, groupOf: (cell: number) => number): Float64Array {
-  const sums = new Float64Array(groups);
-  for (let i = 0; i < values.length; i++) sums[groupOf(i)] += values[i];
+function sumsOf(values: Float64Array, { n, c }: Geometry, { count, perSample, perChannel }: Groups): Float64Array {
+  const sums = new Float64Array(count);
+  for (let sample = 0, i = 0; sample < n; sample++) {
+    for (let channel = 0; channel < c; channel++) sums[sample * perSample + channel * perChannel] += values[i++];
+  }
   return sums;
 }
 
@@ -137,18 +155,21 @@ function momentsOf(
     if (kind === "layer") return cellMoments(x, { n, c: 1, s: c, order: "rows" });
     return channelMoments(x, pooled(geometry));
   }
-  const { groups, groupOf } = groupsOf(kind, geometry);
-  const moments = mergeCells(cells, groups, groupOf);
+  const groups = groupsOf(kind, geometry);
+  if (kind === "instance" && excess === 0) return cells;
+  const { perSample, perChannel } = groups;
+  const { count, mean, m2 } = cells;
+  const moments = emptyMoments(groups.count);
+  for (let sample = 0, i = 0; sample < n; sample++) {
+    for (let channel = 0; channel < c; channel++, i++) {
+      mergeInto(moments, sample * perSample + channel * perChannel, count[i], mean[i], m2[i]);
+    }
+  }
   if (excess > 0) {
-    const within = sumsOf(cells.m2, groups, groupOf);
-    for (let i = 0; i < groups; i++) moments.m2[i] += excess * within[i];
+    const within = sumsOf(m2, geometry, groups);
+    for (let i = 0; i < groups.count; i++) moments.m2[i] += excess * within[i];
   }
   return moments;
-}
-
-function groupsOf(kind: StatisticsKind, geometry: Geometry): { groups: number; groupOf: (cell: number) => number } {
-  if (kind === "batch") return byChannel(geometry);
-  return byGroup(geometry, kind === "layer" ? 1 : geometry.c);
 }
 
 /** The mixture on rows and columns of x of one position. */
@@ -172,17 +193,21 @@ function crossOf(mixed: readonly Mixed[], { n, c }: Geometry, base: number, eps:
 
 /** The mixture on each cell. */
 function cellsOf(mixed: readonly Mixed[], geometry: Geometry, eps: number): { mean: Float64Array; rstd: Float64Array } {
-  const size = geometry.n * geometry.c;
-  const mean = new Float64Array(size);
-  const variance = new Float64Array(size);
-  for (const kind of mixed) {
-    const { groupOf } = groupsOf(kind.kind, geometry);
-    for (let i = 0; i < size; i++) {
-      mean[i] += kind.meanShare * kind.mean[groupOf(i)];
-      variance[i] += kind.varShare * kind.variance[groupOf(i)];
+  const { n, c } = geometry;
+  const mean = new Float64Array(n * c);
+  const rstd = new Float64Array(n * c).fill(eps);
+  for (const { kind, mean: means, variance, meanShare, varShare } of mixed) {
+    const { perSample, perChannel } = groupsOf(kind, geometry);
+    for (let sample = 0, i = 0; sample < n; sample++) {
+      for (let channel = 0; channel < c; channel++, i++) {
+        const group = sample * perSample + channel * perChannel;
+        mean[i] += meanShare * means[group];
+        rstd[i] += varShare * variance[group];
+      }
     }
   }
-  return { mean, rstd: rstdOfVariance(variance, eps) };
+  for (let i = 0; i < rstd.length; i++) rstd[i] = 1 / Math.sqrt(rstd[i]);
+  return { mean, rstd };
 }
 
 function forwardAs(method: string, x: TensorLike, options: SwitchableNormOptions): SwitchableNormResult {
@@ -204,7 +229,7 @@ function forwardAs(method: string, x: TensorLike, options: SwitchableNormOptions
       return { ...shares, mean: running.mean, variance: running.variance, count: n * s, constant: true };
     }
     const moments = momentsOf(kind, operand, geometry, cells, excess);
-    if (kind === "batch") running.see(moments);
+    if (kind === "batch" && running.given) running.see(moments);
     return { ...shares, mean: moments.mean, variance: varianceOf(moments), count: moments.count[0], constant: false };
   });
 
@@ -216,11 +241,15 @@ function forwardAs(method: string, x: TensorLike, options: SwitchableNormOptions
   } else {
     const { mean, rstd } = cellsOf(mixed, geometry, eps);
     mixture = { mean, rstd, instanceMean: cells.mean, excess };
-    applyAffine(y, operand, geometry, {
-      mean,
-      scale: rstd.map((value, i) => value * weight[i % c]),
-      shift: rstd.map((_, i) => bias[i % c]),
-    });
+    const scale = passingF64(n * c);
+    const shift = passingF64(n * c);
+    for (let i = 0, sample = 0; sample < n; sample++) {
+      for (let channel = 0; channel < c; channel++, i++) {
+        scale[i] = rstd[i] * weight[channel];
+        shift[i] = bias[channel];
+      }
+    }
+    applyAffine(y, operand, geometry, { mean, scale, shift });
   }
   return {
     y: y.result,
@@ -259,39 +288,43 @@ function cellsGrad(
 ): MixtureGradients {
   const { n, c } = geometry;
   const sums = cellGradSums(dy, x, geometry, mean);
-  const dmean = rstd.map((r, i) => -r * weight[i % c] * sums.dy[i]);
-  const dvariance = rstd.map((r, i) => -0.5 * r * r * r * weight[i % c] * sums.dyx[i]);
-  const slope = new Float64Array(n * c);
-  const constant = new Float64Array(n * c);
+  const dmean = passingF64(n * c);
+  const dvariance = passingF64(n * c);
+  const weights = passingF64(n * c);
+  const dweight = new Float64Array(c);
+  for (let sample = 0, i = 0; sample < n; sample++) {
+    for (let channel = 0; channel < c; channel++, i++) {
+      const r = rstd[i];
+      weights[i] = weight[channel];
+      dmean[i] = -r * weight[channel] * sums.dy[i];
+      dvariance[i] = -0.5 * r * r * r * weight[channel] * sums.dyx[i];
+      dweight[channel] += sums.dyx[i] * r;
+    }
+  }
+  const slope = passingF64(n * c);
+  const constant = passingF64(n * c);
   const kindSums = mixed.map((kind): KindSums => {
-    const { groups, groupOf } = groupsOf(kind.kind, geometry);
-    const found = { mean: sumsOf(dmean, groups, groupOf), variance: sumsOf(dvariance, groups, groupOf) };
+    const groups = groupsOf(kind.kind, geometry);
+    const found = { mean: sumsOf(dmean, geometry, groups), variance: sumsOf(dvariance, geometry, groups) };
     if (kind.constant) return found;
-    for (let i = 0; i < n * c; i++) {
-      const group = groupOf(i);
-      const ofVariance = (2 * kind.varShare * found.variance[group]) / kind.count;
-      slope[i] += ofVariance * (1 + excess);
-      constant[i] +=
-        (kind.meanShare * found.mean[group]) / kind.count +
-        ofVariance * (mean[i] - kind.mean[group] + excess * (mean[i] - instanceMean[i]));
+    for (let sample = 0, i = 0; sample < n; sample++) {
+      for (let channel = 0; channel < c; channel++, i++) {
+        const group = sample * groups.perSample + channel * groups.perChannel;
+        const ofVariance = (2 * kind.varShare * found.variance[group]) / kind.count;
+        slope[i] += ofVariance * (1 + excess);
+        constant[i] +=
+          (kind.meanShare * found.mean[group]) / kind.count +
+          ofVariance * (mean[i] - kind.mean[group] + excess * (mean[i] - instanceMean[i]));
+      }
     }
     return found;
   });
-  applyGradient(dx, dy, x, geometry, {
-    mean,
-    rstd,
-    weight: rstd.map((_, i) => weight[i % c]),
-    slope: slope.map((value, i) => value / rstd[i]),
-    constant: constant.map((value, i) => value / rstd[i]),
-  });
-  return {
-    sums: kindSums,
-    dweight: sumChannels(
-      sums.dyx.map((sum, i) => sum * rstd[i]),
-      c,
-    ),
-    dbias: sumChannels(sums.dy, c),
-  };
+  for (let i = 0; i < n * c; i++) {
+    slope[i] /= rstd[i];
+    constant[i] /= rstd[i];
+  }
+  applyGradient(dx, dy, x, geometry, { mean, rstd, weight: weights, slope, constant });
+  return { sums: kindSums, dweight, dbias: sumChannels(sums.dy, c) };
 }
 
 /** Writes dx of x of one position. */
