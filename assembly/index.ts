@@ -6,6 +6,7 @@
  * named `run...` are parts of kernels, for one contiguous run, and are left out. What has but one form is listed here.
  */
 
+export { eachGradientOf_f64, eachProduct_f64, eachRstd_f64 } from "./coefficients";
 export { colBlockRows, colFold, colScratchBytes } from "./col-moments";
 export {
   addGram_f64,

@@ -4,20 +4,11 @@
  *     x ──cellMoments──▶ Moments ──the method──▶ coefficients ──applyAffine──▶ y = (x − mean)·scale + shift
  *     dy, x ──cellGradSums──▶ Σdy, Σdy·(x − mean) ──the method──▶ coefficients ──applyGradient──▶ dx = rstd·(weight·dy + slope·(x − mean) + constant)
  *
- * Coefficients are f64, one a cell (n·c) or one a channel (c).
+ * Coefficients are f64, one a cell (n·c) or one a channel (c). Each step has a form for vectors that stay in linear memory
+ * from one step to the next (measureCells, transformCells, sumCells, gradientCells), given by address.
  */
 import type { Geometry } from "./geometry.js";
-import {
-  copyF64,
-  elementBytes,
-  heap8,
-  heapOf,
-  kernels,
-  kernelsOf,
-  scratch,
-  scratchF64,
-  withScratch,
-} from "./memory.js";
+import { clearF64, copyF64, elementBytes, heap8, kernels, kernelsOf, scratch, withScratch } from "./memory.js";
 import type { Moments } from "./moments.js";
 import { type Chunk, stageValues, stream } from "./stream.js";
 import type { Operand, Target } from "./tensor.js";
@@ -38,6 +29,9 @@ export interface GradientAffine {
   constant: Float64Array;
 }
 
+/** Where vectors of f64 lie in linear memory. */
+export type AddressesOf<Vectors> = { readonly [Name in keyof Vectors]: number };
+
 /** Σdy and Σdy·(x − mean) of each cell. */
 export interface GradSums {
   dy: Float64Array;
@@ -52,6 +46,13 @@ function stageMask(mask: Mask | undefined): number {
   const pointer = scratch(mask.length);
   heap8().set(mask, pointer);
   return pointer;
+}
+
+/** A copy of n f64 values in scratch, rounded to `dtype`. */
+function round(values: number, n: number, dtype: Operand["dtype"]): number {
+  const rounded = scratch(n * elementBytes(dtype));
+  kernelsOf(dtype).eachRound(rounded, values, n);
+  return rounded;
 }
 
 /**
@@ -81,14 +82,24 @@ export function streamCells(
 
 /** Count, mean and M2 of each cell; masked positions are left out. */
 export function cellMoments(x: Operand, geometry: Geometry, mask?: Mask): Moments {
+  const cells = geometry.n * geometry.c;
+  return withScratch(() => {
+    const [mean, m2] = [scratch(8 * cells), scratch(8 * cells)];
+    const count = measureCells(mean, m2, x, geometry, mask);
+    return { count, mean: copyF64(mean, cells), m2: copyF64(m2, cells) };
+  });
+}
+
+/** Writes mean and M2 of each cell; returns the counts. */
+export function measureCells(mean: number, m2: number, x: Operand, geometry: Geometry, mask?: Mask): Float64Array {
   const { c, s, order } = geometry;
   const cells = geometry.n * c;
   const k = kernelsOf(x.dtype);
   const width = elementBytes(x.dtype);
-  const count = new Float64Array(cells);
-  return withScratch(() => {
-    const mean = scratchF64(cells);
-    const m2 = scratchF64(cells);
+  const counts = new Float64Array(cells);
+  clearF64(mean, cells);
+  clearF64(m2, cells);
+  withScratch(() => {
     const workspace = scratch(kernels().colScratchBytes());
     const maskAt = stageMask(mask);
     streamCells(geometry, [x], [], mask !== undefined, ([at], chunk, cell) => {
@@ -96,10 +107,10 @@ export function cellMoments(x: Operand, geometry: Geometry, mask?: Mask): Moment
       if (!maskAt) {
         if (order === "rows") {
           k.rowMoments(mean + 8 * cell, m2 + 8 * cell, at, rows, n, offset);
-          count.fill(offset + n, cell, cell + rows);
+          counts.fill(offset + n, cell, cell + rows);
         } else {
-          k.colMoments(mean + 8 * cell, m2 + 8 * cell, at, rows, n, count[cell], workspace);
-          count.fill(count[cell] + rows, cell, cell + c);
+          k.colMoments(mean + 8 * cell, m2 + 8 * cell, at, rows, n, counts[cell], workspace);
+          counts.fill(counts[cell] + rows, cell, cell + c);
         }
         return;
       }
@@ -110,65 +121,57 @@ export function cellMoments(x: Operand, geometry: Geometry, mask?: Mask): Moment
             const i = cell + r;
             const maskOfRow = maskAt + Math.floor(i / c) * s + offset;
             const kept = k.compactRows(packed, at + r * n * width, maskOfRow, n, 1);
-            k.rowMoments(mean + 8 * i, m2 + 8 * i, packed, 1, kept, count[i]);
-            count[i] += kept;
+            k.rowMoments(mean + 8 * i, m2 + 8 * i, packed, 1, kept, counts[i]);
+            counts[i] += kept;
           }
         } else {
           const kept = k.compactRows(packed, at, maskAt + row, rows, n);
-          k.colMoments(mean + 8 * cell, m2 + 8 * cell, packed, kept, n, count[cell], workspace);
-          count.fill(count[cell] + kept, cell, cell + c);
+          k.colMoments(mean + 8 * cell, m2 + 8 * cell, packed, kept, n, counts[cell], workspace);
+          counts.fill(counts[cell] + kept, cell, cell + c);
         }
       });
     });
-    return { count, mean: copyF64(mean, cells), m2: copyF64(m2, cells) };
   });
-}
-
-/**
- * Stages the center that x is taken about, in the element type, and what is added to (x − center)·factor where `sum` is
- * to be added to (x − mean)·factor: the f64 remainder of the mean goes there.
- */
-function stageCenters(
-  mean: Float64Array,
-  sum: Float64Array,
-  factor: Float64Array,
-  dtype: Operand["dtype"],
-): { centers: number; sums: number } {
-  const width = elementBytes(dtype);
-  const centers = scratch(mean.length * width);
-  const sums = scratch(mean.length * width);
-  const heap = heapOf(dtype);
-  for (let i = 0, at = centers / width, to = sums / width; i < mean.length; i++, at++, to++) {
-    const about = mean[i];
-    heap[at] = about;
-    heap[to] = sum[i] + (heap[at] - about) * factor[i];
-  }
-  return { centers, sums };
+  return counts;
 }
 
 /** y = (x − mean)·scale + shift; 0 at masked positions. */
 export function applyAffine(y: Target, x: Operand, geometry: Geometry, affine: Affine, mask?: Mask): void {
+  withScratch(() => {
+    const [mean, scale, shift] = [affine.mean, affine.scale, affine.shift].map((one) => stageValues(one, "float64"));
+    transformCells(y, x, geometry, { mean, scale, shift }, affine.mean.length, mask);
+  });
+}
+
+/** `applyAffine` with `period` coefficients of each kind, in linear memory. */
+export function transformCells(
+  y: Target,
+  x: Operand,
+  geometry: Geometry,
+  { mean, scale, shift }: AddressesOf<Affine>,
+  period: number,
+  mask?: Mask,
+): void {
   const { c, s, order } = geometry;
   const k = kernelsOf(x.dtype);
   const width = elementBytes(x.dtype);
-  const period = affine.mean.length;
   withScratch(() => {
     const maskAt = stageMask(mask);
     if (order === "rows") {
-      const mean = stageValues(affine.mean, "float64");
-      const scale = stageValues(affine.scale, "float64");
-      const shift = stageValues(affine.shift, "float64");
       streamCells(geometry, [x], [y], false, ([from, to], chunk, cell) => {
         k.planeAffine(to, from, mean, scale, shift, chunk.rows, chunk.n, cell, period);
         if (maskAt) clearRows(k, to, maskAt, chunk, c, s, width);
       });
       return;
     }
-    const { centers, sums: shift } = stageCenters(affine.mean, affine.shift, affine.scale, x.dtype);
-    const scale = stageValues(affine.scale, x.dtype);
+    // x is taken about the rounded mean; what is left of the mean goes into the shift.
+    const centers = round(mean, period, x.dtype);
+    const scales = round(scale, period, x.dtype);
+    const shifts = scratch(period * width);
+    k.eachSummand(shifts, shift, mean, scale, period);
     streamCells(geometry, [x], [y], false, ([from, to], { row, rows, n }, cell) => {
       const at = (cell % period) * width;
-      k.colAffine(to, from, centers + at, scale + at, shift + at, rows, n);
+      k.colAffine(to, from, centers + at, scales + at, shifts + at, rows, n);
       if (maskAt) k.zeroRows(to, maskAt + row, rows, n);
     });
   });
@@ -190,15 +193,33 @@ function clearRows(
 
 /** Σdy and Σdy·(x − mean) of each cell, about the mean of the cell or of its channel; masked positions are left out. */
 export function cellGradSums(dy: Operand, x: Operand, geometry: Geometry, mean: Float64Array, mask?: Mask): GradSums {
+  const cells = geometry.n * geometry.c;
+  return withScratch(() => {
+    const [sumDy, sumDyx] = [scratch(8 * cells), scratch(8 * cells)];
+    const means = stageValues(mean, "float64");
+    sumCells({ dy: sumDy, dyx: sumDyx }, dy, x, geometry, means, mean.length, mask);
+    return { dy: copyF64(sumDy, cells), dyx: copyF64(sumDyx, cells) };
+  });
+}
+
+/** `cellGradSums` about `period` means, from linear memory to linear memory. */
+export function sumCells(
+  { dy: sumDy, dyx: sumDyx }: AddressesOf<GradSums>,
+  dy: Operand,
+  x: Operand,
+  geometry: Geometry,
+  mean: number,
+  period: number,
+  mask?: Mask,
+): void {
   const { c, s, order } = geometry;
   const cells = geometry.n * c;
   const k = kernelsOf(x.dtype);
   const width = elementBytes(x.dtype);
-  const period = mean.length;
-  return withScratch(() => {
-    const sumDy = scratchF64(cells);
-    const sumDyx = scratchF64(cells);
-    const centers = stageValues(mean, order === "rows" ? "float64" : x.dtype);
+  clearF64(sumDy, cells);
+  clearF64(sumDyx, cells);
+  withScratch(() => {
+    const centers = order === "rows" ? mean : round(mean, period, x.dtype);
     const workspace = scratch(kernels().colScratchBytes());
     const maskAt = stageMask(mask);
     streamCells(geometry, [dy, x], [], mask !== undefined, ([g, at], chunk, cell) => {
@@ -228,14 +249,8 @@ export function cellGradSums(dy: Operand, x: Operand, geometry: Geometry, mean: 
         }
       });
     });
-    const sums = { dy: copyF64(sumDy, cells), dyx: copyF64(sumDyx, cells) };
     // The kernel's sums are about the rounded mean.
-    if (x.dtype === "float64") return sums;
-    for (let i = 0; i < cells; i++) {
-      const about = mean[i % period];
-      sums.dyx[i] += (Math.fround(about) - about) * sums.dy[i];
-    }
-    return sums;
+    for (let i = 0; i < cells; i += period) k.eachAboutMean(sumDyx + 8 * i, sumDy + 8 * i, mean, period);
   });
 }
 
@@ -248,31 +263,49 @@ export function applyGradient(
   gradient: GradientAffine,
   mask?: Mask,
 ): void {
+  withScratch(() => {
+    const [mean, rstd, weight, slope, constant] = [
+      stageValues(gradient.mean, "float64"),
+      stageValues(gradient.rstd, "float64"),
+      stageValues(gradient.weight, "float64"),
+      stageValues(gradient.slope, "float64"),
+      stageValues(gradient.constant, "float64"),
+    ];
+    gradientCells(dx, dy, x, geometry, { mean, rstd, weight, slope, constant }, gradient.mean.length, mask);
+  });
+}
+
+/** `applyGradient` with `period` coefficients of each kind, in linear memory. */
+export function gradientCells(
+  dx: Target,
+  dy: Operand,
+  x: Operand,
+  geometry: Geometry,
+  { mean, rstd, weight, slope, constant }: AddressesOf<GradientAffine>,
+  period: number,
+  mask?: Mask,
+): void {
   const { c, s, order } = geometry;
   const k = kernelsOf(x.dtype);
   const width = elementBytes(x.dtype);
-  const period = gradient.mean.length;
   withScratch(() => {
     const maskAt = stageMask(mask);
     if (order === "rows") {
-      const mean = stageValues(gradient.mean, "float64");
-      const rstd = stageValues(gradient.rstd, "float64");
-      const weight = stageValues(gradient.weight, "float64");
-      const slope = stageValues(gradient.slope, "float64");
-      const constant = stageValues(gradient.constant, "float64");
       streamCells(geometry, [dy, x], [dx], false, ([g, from, to], chunk, cell) => {
         k.planeGradAffine(to, g, from, mean, rstd, weight, slope, constant, chunk.rows, chunk.n, cell, period);
         if (maskAt) clearRows(k, to, maskAt, chunk, c, s, width);
       });
       return;
     }
-    const { centers, sums: constant } = stageCenters(gradient.mean, gradient.constant, gradient.slope, x.dtype);
-    const rstd = stageValues(gradient.rstd, x.dtype);
-    const weight = stageValues(gradient.weight, x.dtype);
-    const slope = stageValues(gradient.slope, x.dtype);
+    const centers = round(mean, period, x.dtype);
+    const rstds = round(rstd, period, x.dtype);
+    const weights = round(weight, period, x.dtype);
+    const slopes = round(slope, period, x.dtype);
+    const constants = scratch(period * width);
+    k.eachSummand(constants, constant, mean, slope, period);
     streamCells(geometry, [dy, x], [dx], false, ([g, from, to], { row, rows, n }, cell) => {
       const at = (cell % period) * width;
-      k.colGradAffine(to, g, from, centers + at, rstd + at, weight + at, slope + at, constant + at, rows, n);
+      k.colGradAffine(to, g, from, centers + at, rstds + at, weights + at, slopes + at, constants + at, rows, n);
       if (maskAt) k.zeroRows(to, maskAt + row, rows, n);
     });
   });

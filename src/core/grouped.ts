@@ -5,10 +5,18 @@
  *     dx = rstd·(g − Σg/N − (x − mean)·rstd²·Σg(x − mean)/N), g = dy·weight[c], sums over the group of N values
  *     dweight[c] = Σ dy·(x − mean)·rstd,  dbias[c] = Σ dy
  */
-import { applyAffine, applyGradient, cellGradSums, cellMoments, type Mask } from "./cells.js";
+import {
+  type AddressesOf,
+  cellMoments,
+  gradientCells,
+  type Mask,
+  measureCells,
+  sumCells,
+  transformCells,
+} from "./cells.js";
 import type { Geometry } from "./geometry.js";
-import { copyF64, kernelsOf, passingF64, scratch, scratchF64, withScratch } from "./memory.js";
-import { type Moments, mergeCells, rstdOf } from "./moments.js";
+import { clearF64, copyF64, heap64, kernels, kernelsOf, scratch, scratchF64, withScratch } from "./memory.js";
+import { type Moments, mergeCells } from "./moments.js";
 import { stageValues, streamGroups, type Tiles } from "./stream.js";
 import type { Operand, Target } from "./tensor.js";
 
@@ -73,15 +81,31 @@ export interface GroupMoments extends Moments {
   rstd: Float64Array;
 }
 
-/** Moments of each group. */
-function momentsOf(x: Operand, geometry: Geometry, grouping: Grouping, mask?: Mask): Moments {
+/** Whether each cell is a group of its own, so that vectors of cells and of groups are the same. */
+function isCellEach({ n }: Geometry, { perChannel }: Grouping): boolean {
+  return perChannel && n === 1;
+}
+
+/** Writes mean and M2 of each group; returns the counts. */
+function measureGroups(
+  mean: number,
+  m2: number,
+  x: Operand,
+  geometry: Geometry,
+  grouping: Grouping,
+  mask?: Mask,
+): Float64Array {
   const { n, s, order } = geometry;
   const { groups, groupOf, block } = grouping;
+  if (isCellEach(geometry, grouping)) return measureCells(mean, m2, x, geometry, mask);
   // Neighbouring channels of one sample are one run.
   if (order === "rows" && block?.samples === 1 && mask === undefined) {
-    return cellMoments(x, { n, c: groups / n, s: block.channels * s, order });
+    return measureCells(mean, m2, x, { n, c: groups / n, s: block.channels * s, order });
   }
-  return mergeCells(cellMoments(x, geometry, mask), groups, groupOf);
+  const merged = mergeCells(cellMoments(x, geometry, mask), groups, groupOf);
+  heap64().set(merged.mean, mean / 8);
+  heap64().set(merged.m2, m2 / 8);
+  return merged.count;
 }
 
 /** Where the groups lie in runs, if they do. */
@@ -93,6 +117,11 @@ function tilesOf({ n, c, s, order }: Geometry, { block }: Grouping, mask?: Mask)
   const bands = Math.ceil(n / block.samples);
   const parts = Math.min(block.samples, n);
   return { bands, groups: c / block.channels, parts, lastParts: n - (bands - 1) * parts, length };
+}
+
+/** Values in each group. */
+function countsOf({ bands, groups, parts, lastParts, length }: Tiles): Float64Array {
+  return new Float64Array(bands * groups).fill(parts * length).fill(lastParts * length, (bands - 1) * groups);
 }
 
 /** Writes y = (x − mean)·rstd·weight + bias with the statistics of each group, and returns them. */
@@ -115,7 +144,6 @@ export function normalizeGroups(
     const channels = grouping.block?.channels ?? 1;
     const period = geometry.c / channels;
     const k = kernelsOf(x.dtype);
-    const count = new Float64Array(groups);
     const fits =
       tiles !== null &&
       streamGroups(tiles, [x], [y], ([from, to], first, size, parts, step) => {
@@ -123,13 +151,15 @@ export function normalizeGroups(
         const [a, b, r] = [mean + at, m2 + at, rstd + at];
         const { s } = geometry;
         k.planeNormalize(to, from, a, b, r, weights, biases, size, parts, channels, s, step, first, period, eps);
-        count.fill(parts * tiles.length, first, first + size);
       });
-    if (fits) return { count, mean: copyF64(mean, groups), m2: copyF64(m2, groups), rstd: copyF64(rstd, groups) };
-    const moments = momentsOf(x, geometry, grouping, mask);
-    const statistics = { ...moments, rstd: rstdOf(moments, eps) };
-    applyGroups(y, x, geometry, grouping, statistics, weight, bias, mask);
-    return statistics;
+    let count: Float64Array;
+    if (fits) count = countsOf(tiles);
+    else {
+      count = measureGroups(mean, m2, x, geometry, grouping, mask);
+      kernels().eachRstd_f64(rstd, m2, stageValues(count, "float64"), groups, eps);
+      transformGroups(y, x, geometry, grouping, { mean, rstd, weight: weights, bias: biases }, mask);
+    }
+    return { count, mean: copyF64(mean, groups), m2: copyF64(m2, groups), rstd: copyF64(rstd, groups) };
   });
 }
 
@@ -144,21 +174,52 @@ export function applyGroups(
   bias: Float64Array,
   mask?: Mask,
 ): void {
+  withScratch(() => {
+    const vectors = {
+      mean: stageValues(mean, "float64"),
+      rstd: stageValues(rstd, "float64"),
+      weight: stageValues(weight, "float64"),
+      bias: stageValues(bias, "float64"),
+    };
+    transformGroups(y, x, geometry, grouping, vectors, mask);
+  });
+}
+
+interface GroupAffine {
+  /** One a group. */
+  mean: Float64Array;
+  rstd: Float64Array;
+  /** One a channel. */
+  weight: Float64Array;
+  bias: Float64Array;
+}
+
+/** `applyGroups` with vectors in linear memory. */
+function transformGroups(
+  y: Target,
+  x: Operand,
+  geometry: Geometry,
+  { perChannel, groupOf }: Grouping,
+  { mean, rstd, weight, bias }: AddressesOf<GroupAffine>,
+  mask?: Mask,
+): void {
   const { n, c } = geometry;
-  if (grouping.perChannel) {
-    const scale = passingF64(c);
-    for (let i = 0; i < c; i++) scale[i] = rstd[i] * weight[i];
-    applyAffine(y, x, geometry, { mean, scale, shift: bias }, mask);
+  if (perChannel) {
+    const scale = scratch(8 * c);
+    kernels().eachProduct_f64(scale, rstd, weight, c);
+    transformCells(y, x, geometry, { mean, scale, shift: bias }, c, mask);
     return;
   }
-  const [center, scale, shift] = [new Float64Array(n * c), new Float64Array(n * c), new Float64Array(n * c)];
-  for (let i = 0; i < n * c; i++) {
-    const group = grouping.groupOf(i);
-    center[i] = mean[group];
-    scale[i] = rstd[group] * weight[i % c];
-    shift[i] = bias[i % c];
+  const cells = n * c;
+  const affine = { mean: scratch(8 * cells), scale: scratch(8 * cells), shift: scratch(8 * cells) };
+  const heap = heap64();
+  for (let i = 0, channel = 0; i < cells; i++, channel = nextOf(channel, c)) {
+    const group = groupOf(i);
+    heap[affine.mean / 8 + i] = heap[mean / 8 + group];
+    heap[affine.scale / 8 + i] = heap[rstd / 8 + group] * heap[weight / 8 + channel];
+    heap[affine.shift / 8 + i] = heap[bias / 8 + channel];
   }
-  applyAffine(y, x, geometry, { mean: center, scale, shift }, mask);
+  transformCells(y, x, geometry, affine, cells, mask);
 }
 
 export interface ChannelGrads {
@@ -183,40 +244,62 @@ export function applyGroupsGrad(
   if (found) return found;
 
   const { n, c } = geometry;
+  const { groups, groupOf, perChannel } = grouping;
   const cells = n * c;
-  const size = grouping.perChannel ? c : cells;
-  const means = new Float64Array(size);
-  for (let i = 0; i < size; i++) means[i] = mean[grouping.perChannel ? i : grouping.groupOf(i)];
-  const sums = cellGradSums(dy, x, geometry, means, mask);
+  const size = perChannel ? c : cells;
+  return withScratch(() => {
+    const ofGroup = { mean: stageValues(mean, "float64"), rstd: stageValues(rstd, "float64") };
+    const ofChannel = { weight: stageValues(weight, "float64"), bias: scratchF64(c) };
+    const means = perChannel ? ofGroup.mean : scratch(8 * size);
+    if (!perChannel) {
+      const heap = heap64();
+      for (let i = 0; i < cells; i++) heap[means / 8 + i] = mean[groupOf(i)];
+    }
+    const sums = { dy: scratch(8 * cells), dyx: scratch(8 * cells) };
+    sumCells(sums, dy, x, geometry, means, size, mask);
 
-  const dweight = new Float64Array(c);
-  const dbias = new Float64Array(c);
-  const sumG = new Float64Array(grouping.groups);
-  const sumGD = new Float64Array(grouping.groups);
-  for (let i = 0, channel = 0; i < cells; i++, channel = nextOf(channel, c)) {
-    const group = grouping.perChannel ? channel : grouping.groupOf(i);
-    sumG[group] += weight[channel] * sums.dy[i];
-    sumGD[group] += weight[channel] * sums.dyx[i];
-    dweight[channel] += sums.dyx[i] * rstd[group];
-    dbias[channel] += sums.dy[i];
-  }
-
-  if (constant) {
-    const none = { mean: new Float64Array(grouping.groups), rstd };
-    applyGroups(dx, dy, geometry, grouping, none, weight, new Float64Array(c), mask);
-    return { dweight, dbias };
-  }
-  const [rstds, weights] = [new Float64Array(size), new Float64Array(size)];
-  const [slope, shift] = [new Float64Array(size), new Float64Array(size)];
-  for (let i = 0; i < size; i++) {
-    const group = grouping.groupOf(i);
-    rstds[i] = rstd[group];
-    weights[i] = weight[i % c];
-    slope[i] = -(rstd[group] * rstd[group]) * (sumGD[group] / count[group]);
-    shift[i] = -(sumG[group] / count[group]);
-  }
-  applyGradient(dx, dy, x, geometry, { mean: means, rstd: rstds, weight: weights, slope, constant: shift }, mask);
-  return { dweight, dbias };
+    const [dweight, dbias] = [scratch(8 * c), scratch(8 * c)];
+    const [slope, shift] = [scratch(8 * size), scratch(8 * size)];
+    let [rstds, weights] = [ofGroup.rstd, ofChannel.weight];
+    if (isCellEach(geometry, grouping)) {
+      const k = kernels();
+      k.eachProduct_f64(dweight, sums.dyx, rstds, c);
+      heap64().copyWithin(dbias / 8, sums.dy / 8, sums.dy / 8 + c);
+      const counts = stageValues(count, "float64");
+      k.eachGradientOf_f64(slope, shift, rstds, weights, sums.dy, sums.dyx, counts, c);
+    } else {
+      const [sumG, sumGD] = [scratchF64(groups), scratchF64(groups)];
+      clearF64(dweight, c);
+      clearF64(dbias, c);
+      rstds = scratch(8 * size);
+      weights = scratch(8 * size);
+      const heap = heap64();
+      const at = (address: number, i: number) => address / 8 + i;
+      for (let i = 0, channel = 0; i < cells; i++, channel = nextOf(channel, c)) {
+        const group = perChannel ? channel : groupOf(i);
+        const [sum, sumD] = [heap[at(sums.dy, i)], heap[at(sums.dyx, i)]];
+        heap[at(sumG, group)] += weight[channel] * sum;
+        heap[at(sumGD, group)] += weight[channel] * sumD;
+        heap[at(dweight, channel)] += sumD * rstd[group];
+        heap[at(dbias, channel)] += sum;
+      }
+      for (let i = 0, channel = 0; i < size; i++, channel = nextOf(channel, c)) {
+        const group = groupOf(i);
+        heap[at(rstds, i)] = rstd[group];
+        heap[at(weights, i)] = weight[channel];
+        heap[at(slope, i)] = -(rstd[group] * rstd[group]) * (heap[at(sumGD, group)] / count[group]);
+        heap[at(shift, i)] = -(heap[at(sumG, group)] / count[group]);
+      }
+    }
+    const grads = { dweight: copyF64(dweight, c), dbias: copyF64(dbias, c) };
+    if (constant)
+      transformGroups(dx, dy, geometry, grouping, { ...ofGroup, ...ofChannel, mean: scratchF64(groups) }, mask);
+    else {
+      const affine = { mean: means, rstd: rstds, weight: weights, slope, constant: shift };
+      gradientCells(dx, dy, x, geometry, affine, size, mask);
+    }
+    return grads;
+  });
 }
 
 /** `applyGroupsGrad` group by group; null where a group is too large for that. */

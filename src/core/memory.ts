@@ -231,8 +231,13 @@ export function scratch(bytes: number): number {
 /** Scratch for n f64 values, cleared. */
 export function scratchF64(n: number): number {
   const pointer = scratch(n * 8);
-  floats64.fill(0, pointer / 8, pointer / 8 + n);
+  clearF64(pointer, n);
   return pointer;
+}
+
+/** Sets n f64 values to 0. */
+export function clearF64(pointer: number, n: number): void {
+  floats64.fill(0, pointer / 8, pointer / 8 + n);
 }
 
 /** A copy of n f64 values of linear memory. */

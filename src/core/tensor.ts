@@ -273,10 +273,7 @@ function readInto(
   const { length } = values;
   const found = readVector(method, name, value, length, meaning);
   if (found === undefined) return values.fill(fallback);
-  // A loop, since a view of the memory costs more than the few values of most vectors.
-  const source = found.heap ?? heapOf(found.dtype);
-  const from = found.heap === null ? found.pointer / elementBytes(found.dtype) : 0;
-  for (let i = 0; i < length; i++) values[i] = source[from + i];
+  values.set(elementsOf(found));
   return values;
 }
 

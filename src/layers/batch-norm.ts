@@ -99,11 +99,7 @@ function forwardAs(
   const count = mask ? mask.reduce((sum, valid) => sum + valid, 0) : full.n * full.s;
   const single = count < 2;
   let constant = running.mode !== "train";
-  let statistics: GroupStatistics = {
-    mean: running.mean,
-    rstd: rstdOfVariance(running.variance, eps),
-    count: new Float64Array(full.c).fill(count),
-  };
+  let zeroed: Float64Array | null = null;
   if (!constant) {
     if (onSingle === "throw") {
       const remedy = 'mode "eval", a larger batch, or onSingleValue "useRunning" or "zero"';
@@ -113,13 +109,20 @@ function forwardAs(
       fail(method, 'runningMean and runningVar must be given for onSingleValue "useRunning"');
     }
     if (single && onSingle === "zero") {
-      const { mean } = channelMoments(operand, geometry, mask);
-      statistics = { ...statistics, mean, rstd: rstdOfVariance(new Float64Array(full.c), eps) };
+      zeroed = channelMoments(operand, geometry, mask).mean;
     }
     constant = single && onSingle === "useRunning";
   }
-  if (constant || single) applyGroups(y, operand, geometry, grouping, statistics, weight, bias, mask);
-  else {
+  let statistics: GroupStatistics;
+  if (constant || single) {
+    const variance = zeroed ? new Float64Array(full.c) : running.variance;
+    statistics = {
+      mean: zeroed ?? running.mean,
+      rstd: rstdOfVariance(variance, eps),
+      count: new Float64Array(full.c).fill(count),
+    };
+    applyGroups(y, operand, geometry, grouping, statistics, weight, bias, mask);
+  } else {
     const moments = normalizeGroups(y, operand, geometry, grouping, weight, bias, eps, mask);
     running.see(moments);
     statistics = { mean: moments.mean, rstd: moments.rstd, count: moments.count };
