@@ -35,7 +35,7 @@ async function bundled(contents, resolveDir) {
 const KB = 1000;
 const dist = path.join(root, "dist");
 const ours = [
-  { name: "evenkeel, all of it", size: sizeOf(path.join(dist, "index.js")), budget: 110 * KB },
+  { name: "evenkeel, all of it", size: sizeOf(path.join(dist, "index.js")), budget: 115 * KB },
   { name: "evenkeel, the kernels' module alone", size: sizeOf(path.join(dist, "kernels.wasm")), budget: 40 * KB },
   {
     name: "an application with layerNorm",
