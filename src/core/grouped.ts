@@ -119,12 +119,17 @@ function tilesOf({ n, c, s, order }: Geometry, { block }: Grouping, mask?: Mask)
   return { bands, groups: c / block.channels, parts, lastParts: n - (bands - 1) * parts, length };
 }
 
+const NONE = new Float64Array(0);
+
 /** Values in each group. */
 function countsOf({ bands, groups, parts, lastParts, length }: Tiles): Float64Array {
   return new Float64Array(bands * groups).fill(parts * length).fill(lastParts * length, (bands - 1) * groups);
 }
 
-/** Writes y = (x − mean)·rstd·weight + bias with the statistics of each group, and returns them. */
+/**
+ * Writes y = (x − mean)·rstd·weight + bias with the statistics of each group, and returns them; none without `saves`, for
+ * calls that want y alone: to copy the statistics of few values takes longer than the rest.
+ */
 export function normalizeGroups(
   y: Target,
   x: Operand,
@@ -133,6 +138,7 @@ export function normalizeGroups(
   weight: Float64Array,
   bias: Float64Array,
   eps: number,
+  saves: boolean,
   mask?: Mask,
 ): GroupMoments {
   const tiles = tilesOf(geometry, grouping, mask);
@@ -152,13 +158,14 @@ export function normalizeGroups(
         const { s } = geometry;
         k.planeNormalize(to, from, a, b, r, weights, biases, size, parts, channels, s, step, first, period, eps);
       });
-    let count: Float64Array;
-    if (fits) count = countsOf(tiles);
-    else {
+    let count: Float64Array = NONE;
+    if (!fits) {
       count = measureGroups(mean, m2, x, geometry, grouping, mask);
       kernels().eachRstd_f64(rstd, m2, stageValues(count, "float64"), groups, eps);
       transformGroups(y, x, geometry, grouping, { mean, rstd, weight: weights, bias: biases }, mask);
     }
+    if (!saves) return { count: NONE, mean: NONE, m2: NONE, rstd: NONE };
+    if (fits) count = countsOf(tiles);
     return { count, mean: copyF64(mean, groups), m2: copyF64(m2, groups), rstd: copyF64(rstd, groups) };
   });
 }

@@ -254,8 +254,8 @@ export function arraysF64(count: number, n: number): Float64Array[] {
 }
 
 /** Bytes of the chunks that short arrays are views of, and of the longest such array. */
-const CHUNK_BYTES = 1 << 15;
-const SHORT_BYTES = 1 << 12;
+const CHUNK_BYTES = 1 << 16;
+const SHORT_BYTES = 1 << 13;
 
 let chunk = new ArrayBuffer(0);
 let chunkTop = 0;

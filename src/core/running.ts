@@ -2,7 +2,7 @@
 import { ChannelLayer, type ChannelNormConfig, type ChannelNormOptions, PER_CHANNEL } from "./channelwise.js";
 import { checkCount, checkNumber, checkOneOf, fail, show } from "./errors.js";
 import { MEAN_ALIASES, type StateEntry, VARIANCE_ALIASES } from "./layer.js";
-import type { TypedArray } from "./memory.js";
+import { passingF64, type TypedArray } from "./memory.js";
 import type { Moments } from "./moments.js";
 import { arrayClass, type Operand, readValues, type TensorLike, type VectorLike } from "./tensor.js";
 
@@ -39,9 +39,14 @@ export function checkMomentum(method: string, momentum: number | null | undefine
 
 /** old + weight·(batch − old). */
 export function step(old: Float64Array, batch: ArrayLike<number>, weight: number): Float64Array {
-  const moved = new Float64Array(old.length);
-  for (let i = 0; i < moved.length; i++) moved[i] = old[i] + weight * (batch[i] - old[i]);
+  const moved = old.slice();
+  moveBy(moved, batch, weight);
   return moved;
+}
+
+/** `step` in place. */
+function moveBy(values: Float64Array, batch: ArrayLike<number>, weight: number): void {
+  for (let i = 0; i < values.length; i++) values[i] += weight * (batch[i] - values[i]);
 }
 
 /** f64 values in an array of the class that the caller passed. */
@@ -112,7 +117,7 @@ export class Running {
   /** The variance of a batch as it is stored. */
   stored({ count, m2 }: Moments): Float64Array {
     const less = this.#unbiased ? 1 : 0;
-    const variance = new Float64Array(m2.length);
+    const variance = passingF64(m2.length);
     for (let c = 0; c < variance.length; c++) variance[c] = m2[c] / (count[c] - less);
     return variance;
   }
@@ -121,8 +126,8 @@ export class Running {
   move(mean: Float64Array, variance: Float64Array): void {
     this.numBatchesTracked++;
     const weight = this.#momentum ?? 1 / this.numBatchesTracked;
-    this.mean = step(this.mean, mean, weight);
-    this.variance = step(this.variance, variance, weight);
+    moveBy(this.mean, mean, weight);
+    moveBy(this.variance, variance, weight);
   }
 
   /** Moves the statistics by one batch. */

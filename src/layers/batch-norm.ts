@@ -82,11 +82,12 @@ function readMask(method: string, mask: MaskLike | undefined, { n, s }: Geometry
   return Uint8Array.from({ length: n * s }, (_, i) => (values[Math.floor(i / positions)] ? 1 : 0));
 }
 
-/** Batch norm under the caller's name. */
+/** Batch norm under the caller's name; without `saves`, statistics neither of the batch nor running are worked out. */
 function forwardAs(
   method: string,
   x: TensorLike,
   options: BatchNormOptions,
+  saves = true,
 ): { y: Tensor; saved: BatchNormSaved; running: Running } {
   const { x: operand, geometry: full, weight, bias, eps, y } = readArguments(method, x, options);
   const running = new Running(method, options, full.c);
@@ -123,8 +124,8 @@ function forwardAs(
     };
     applyGroups(y, operand, geometry, grouping, statistics, weight, bias, mask);
   } else {
-    const moments = normalizeGroups(y, operand, geometry, grouping, weight, bias, eps, mask);
-    running.see(moments);
+    const moments = normalizeGroups(y, operand, geometry, grouping, weight, bias, eps, saves, mask);
+    if (saves) running.see(moments);
     statistics = { mean: moments.mean, rstd: moments.rstd, count: moments.count };
   }
   return {
@@ -164,7 +165,7 @@ function backwardAs(
  * const z = batchNorm(x, { mode: "eval", runningMean: [2, 3], runningVar: [1, 1] });
  */
 export function batchNorm(x: TensorLike, options: BatchNormOptions = {}): Tensor {
-  return forwardAs("batchNorm", x, options).y;
+  return forwardAs("batchNorm", x, options, false).y;
 }
 
 /** `batchNorm` that also returns what `batchNormBackward` needs, and the running statistics after this batch. */

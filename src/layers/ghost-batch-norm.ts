@@ -97,7 +97,10 @@ function ghostsOf(full: Geometry, size: number, arrangement: GhostArrangement): 
 }
 
 function repeat(values: Float64Array, times: number): Float64Array {
-  return Float64Array.from({ length: values.length * times }, (_, i) => values[i % values.length]);
+  if (times === 1) return values;
+  const repeated = new Float64Array(values.length * times);
+  for (let i = 0; i < times; i++) repeated.set(values, i * values.length);
+  return repeated;
 }
 
 /** Shows the ghosts to the running statistics, one by one or their average, each by the values it holds. */
@@ -125,7 +128,8 @@ function seeGhosts(running: Running, moments: Moments, { number }: Ghosts, c: nu
   running.move(mean, variance);
 }
 
-function forwardAs(method: string, x: TensorLike, options: GhostBatchNormOptions): GhostBatchNormResult {
+/** Ghost batch norm under the caller's name; y alone without `saves`. */
+function forwardAs(method: string, x: TensorLike, options: GhostBatchNormOptions, saves = true): GhostBatchNormResult {
   const { x: operand, geometry: full, weight, bias, eps, y } = readArguments(method, x, options);
   const { n, c } = full;
   const running = new Running(method, options, c);
@@ -147,9 +151,9 @@ function forwardAs(method: string, x: TensorLike, options: GhostBatchNormOptions
     const fewest = arrangement === "strided" ? n / number : n - (number - 1) * size;
     checkSeveral(method, operand, fewest * full.s, 'mode "eval" or larger ghosts', "value a channel in a ghost");
     const weights = repeat(weight, repeats);
-    const moments = normalizeGroups(y, operand, geometry, grouping, weights, repeat(bias, repeats), eps);
+    const moments = normalizeGroups(y, operand, geometry, grouping, weights, repeat(bias, repeats), eps, saves);
     statistics = { mean: moments.mean, rstd: moments.rstd, count: moments.count };
-    seeGhosts(running, moments, ghosts, c, update);
+    if (saves) seeGhosts(running, moments, ghosts, c, update);
   } else {
     const geometry = pooled(full);
     const count = new Float64Array(c).fill(operand.length / c);
@@ -205,7 +209,7 @@ function backwardAs(
  * const y = ghostBatchNorm(x, { ghostBatchSize: 8 });
  */
 export function ghostBatchNorm(x: TensorLike, options: GhostBatchNormOptions = {}): Tensor {
-  return forwardAs("ghostBatchNorm", x, options).y;
+  return forwardAs("ghostBatchNorm", x, options, false).y;
 }
 
 /** `ghostBatchNorm` that also returns what `ghostBatchNormBackward` needs, and the running statistics. */

@@ -46,11 +46,12 @@ function rowOptions({ n, c }: Geometry, numGroups: number, weight?: Operand, bia
   return { rows: n * numGroups, n: c / numGroups, weight, bias, period: numGroups, centered: true };
 }
 
-/** Group norm for itself and for instance norm, under the caller's name. @internal */
+/** Group norm for itself and for instance norm, under the caller's name; y alone without `saves`. @internal */
 export function groupNormForwardAs(
   method: string,
   x: TensorLike,
   options: GroupNormOptions,
+  saves = true,
 ): { y: Tensor; saved: GroupNormSaved } {
   const operand = readTensor(method, "x", x);
   const geometry = geometryOf(method, operand, options.layout);
@@ -69,7 +70,7 @@ export function groupNormForwardAs(
     const weight = readCoefficients(method, "weight", options.weight, c, PER_CHANNEL, 1);
     const bias = readCoefficients(method, "bias", options.bias, c, PER_CHANNEL, 0);
     const grouping = byGroup(geometry, numGroups);
-    const { mean, rstd } = normalizeGroups(y, operand, geometry, grouping, weight, bias, eps);
+    const { mean, rstd } = normalizeGroups(y, operand, geometry, grouping, weight, bias, eps, saves);
     statistics = { mean, rstd };
   }
   return { y: y.result, saved: { x: keepInput(x, operand, y), ...statistics, options } };
@@ -122,7 +123,7 @@ export function groupNormBackwardAs(
  * const y = groupNorm(x, { numGroups: 3 });
  */
 export function groupNorm(x: TensorLike, options: GroupNormOptions): Tensor {
-  return groupNormForwardAs("groupNorm", x, options).y;
+  return groupNormForwardAs("groupNorm", x, options, false).y;
 }
 
 /** `groupNorm` that also returns what `groupNormBackward` needs. */

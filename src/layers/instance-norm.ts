@@ -12,11 +12,11 @@ export type InstanceNormOptions = ChannelNormOptions;
 export type InstanceNormSaved = GroupNormSaved;
 
 /** Instance norm is group norm with a channel a group. */
-function forwardAs(method: string, x: TensorLike, options: InstanceNormOptions) {
+function forwardAs(method: string, x: TensorLike, options: InstanceNormOptions, saves = true) {
   const operand = readTensor(method, "x", x);
   const geometry = geometryOf(method, operand, options.layout);
   checkPositions(method, operand, geometry);
-  return groupNormForwardAs(method, x, { ...options, numGroups: geometry.c });
+  return groupNormForwardAs(method, x, { ...options, numGroups: geometry.c }, saves);
 }
 
 /**
@@ -34,7 +34,7 @@ function forwardAs(method: string, x: TensorLike, options: InstanceNormOptions) 
  * const y = instanceNorm({ data: new Float32Array(2 * 3 * 16), shape: [2, 3, 4, 4] });
  */
 export function instanceNorm(x: TensorLike, options: InstanceNormOptions = {}): Tensor {
-  return forwardAs("instanceNorm", x, options).y;
+  return forwardAs("instanceNorm", x, options, false).y;
 }
 
 /** `instanceNorm` that also returns what `instanceNormBackward` needs. */
