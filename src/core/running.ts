@@ -4,7 +4,7 @@ import { checkCount, checkNumber, checkOneOf, fail, show } from "./errors.js";
 import { MEAN_ALIASES, type StateEntry, VARIANCE_ALIASES } from "./layer.js";
 import { passingF64, type TypedArray } from "./memory.js";
 import type { Moments } from "./moments.js";
-import { arrayClass, type Operand, readValues, type TensorLike, type VectorLike } from "./tensor.js";
+import { arrayClass, fillFrom, type Operand, readVector, type TensorLike, type VectorLike } from "./tensor.js";
 
 export interface RunningOptions {
   /** "train": statistics of the batch. "eval": the running ones. Default "train". */
@@ -67,18 +67,19 @@ export function checkSeveral(
   fail(method, `x has ${count} ${what} (shape ${show(x.shape)}) where training needs at least 2; use ${remedy}`);
 }
 
-/** Two running statistics of a call, checked: both or neither, and both in mode "eval". */
+/**
+ * Two running statistics of a call, checked: both or neither, and both in mode "eval". They are read when they are asked
+ * for, each time anew: a call in training that returns y alone needs neither.
+ */
 export function readPair(
   method: string,
   mode: "train" | "eval",
   channels: number,
   [meanName, mean]: [name: string, value: VectorLike | null | undefined],
   [spreadName, spread]: [name: string, value: VectorLike | null | undefined],
-): { given: boolean; mean: Float64Array; spread: Float64Array } {
-  const values = {
-    mean: readValues(method, meanName, mean, channels, PER_CHANNEL, 0),
-    spread: readValues(method, spreadName, spread, channels, PER_CHANNEL, 1),
-  };
+): RunningPair {
+  const means = readVector(method, meanName, mean, channels, PER_CHANNEL);
+  const spreads = readVector(method, spreadName, spread, channels, PER_CHANNEL);
   const given = Boolean(mean && spread);
   if (!given && (mean || spread)) {
     fail(method, `${mean ? spreadName : meanName} is missing; pass both running statistics or neither`);
@@ -86,7 +87,21 @@ export function readPair(
   if (mode === "eval" && !given) {
     fail(method, `${meanName} and ${spreadName} must be given in mode "eval"; pass them, or use mode "train"`);
   }
-  return { given, ...values };
+  return {
+    given,
+    get mean() {
+      return fillFrom(new Float64Array(channels), means, 0);
+    },
+    get spread() {
+      return fillFrom(new Float64Array(channels), spreads, 1);
+    },
+  };
+}
+
+interface RunningPair {
+  readonly given: boolean;
+  readonly mean: Float64Array;
+  readonly spread: Float64Array;
 }
 
 /** The running mean and variance of a call, checked, which `see` moves. */
@@ -94,9 +109,10 @@ export class Running {
   readonly mode: "train" | "eval";
   /** Whether the caller gave any. */
   readonly given: boolean;
-  mean: Float64Array;
-  variance: Float64Array;
   numBatchesTracked: number;
+  readonly #pair: RunningPair;
+  #mean: Float64Array | undefined;
+  #variance: Float64Array | undefined;
   readonly #momentum: number | null;
   readonly #unbiased: boolean;
   readonly #options: RunningOptions;
@@ -108,10 +124,18 @@ export class Running {
     this.#options = options;
     this.numBatchesTracked = checkCount(method, "numBatchesTracked", options.numBatchesTracked ?? 0, 0);
     const { runningMean, runningVar } = options;
-    const pair = readPair(method, this.mode, channels, ["runningMean", runningMean], ["runningVar", runningVar]);
-    this.given = pair.given;
-    this.mean = pair.mean;
-    this.variance = pair.spread;
+    this.#pair = readPair(method, this.mode, channels, ["runningMean", runningMean], ["runningVar", runningVar]);
+    this.given = this.#pair.given;
+  }
+
+  get mean(): Float64Array {
+    this.#mean ??= this.#pair.mean;
+    return this.#mean;
+  }
+
+  get variance(): Float64Array {
+    this.#variance ??= this.#pair.spread;
+    return this.#variance;
   }
 
   /** The variance of a batch as it is stored. */

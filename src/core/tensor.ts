@@ -270,8 +270,11 @@ function readInto(
   meaning: string,
   fallback: number,
 ): Float64Array {
-  const { length } = values;
-  const found = readVector(method, name, value, length, meaning);
+  return fillFrom(values, readVector(method, name, value, values.length, meaning), fallback);
+}
+
+/** Fills f64 values from a vector argument that has been checked, or with `fallback`. */
+export function fillFrom(values: Float64Array, found: Operand | undefined, fallback: number): Float64Array {
   if (found === undefined) return values.fill(fallback);
   values.set(elementsOf(found));
   return values;

@@ -128,10 +128,11 @@ function forwardAs(
     if (saves) running.see(moments);
     statistics = { mean: moments.mean, rstd: moments.rstd, count: moments.count };
   }
+  const { mean, rstd, count: counts } = statistics;
   return {
     y: y.result,
     running,
-    saved: { x: keepInput(x, operand, y), ...statistics, constant, mask, options: keepOptions(options) },
+    saved: { x: keepInput(x, operand, y), mean, rstd, count: counts, constant, mask, options: keepOptions(options) },
   };
 }
 

@@ -70,10 +70,9 @@ export function groupNormForwardAs(
     const weight = readCoefficients(method, "weight", options.weight, c, PER_CHANNEL, 1);
     const bias = readCoefficients(method, "bias", options.bias, c, PER_CHANNEL, 0);
     const grouping = byGroup(geometry, numGroups);
-    const { mean, rstd } = normalizeGroups(y, operand, geometry, grouping, weight, bias, eps, saves);
-    statistics = { mean, rstd };
+    statistics = normalizeGroups(y, operand, geometry, grouping, weight, bias, eps, saves);
   }
-  return { y: y.result, saved: { x: keepInput(x, operand, y), ...statistics, options } };
+  return { y: y.result, saved: { x: keepInput(x, operand, y), mean: statistics.mean, rstd: statistics.rstd, options } };
 }
 
 /** The gradient of `groupNormForwardAs`. @internal */

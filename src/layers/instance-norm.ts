@@ -16,7 +16,8 @@ function forwardAs(method: string, x: TensorLike, options: InstanceNormOptions, 
   const operand = readTensor(method, "x", x);
   const geometry = geometryOf(method, operand, options.layout);
   checkPositions(method, operand, geometry);
-  return groupNormForwardAs(method, x, { ...options, numGroups: geometry.c }, saves);
+  const { weight, bias, eps, layout, out } = options;
+  return groupNormForwardAs(method, x, { weight, bias, eps, layout, out, numGroups: geometry.c }, saves);
 }
 
 /**
