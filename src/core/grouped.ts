@@ -15,7 +15,17 @@ import {
   transformCells,
 } from "./cells.js";
 import type { Geometry } from "./geometry.js";
-import { clearF64, copyF64, heap64, kernels, kernelsOf, scratch, scratchF64, withScratch } from "./memory.js";
+import {
+  clearF64,
+  copyF64,
+  heap64,
+  kernels,
+  kernelsOf,
+  passingCopyF64,
+  scratch,
+  scratchF64,
+  withScratch,
+} from "./memory.js";
 import { type Moments, mergeCells } from "./moments.js";
 import { stageValues, streamGroups, type Tiles } from "./stream.js";
 import type { Operand, Target } from "./tensor.js";
@@ -229,6 +239,7 @@ function transformGroups(
   transformCells(y, x, geometry, affine, cells, mask);
 }
 
+/** For the length of a call. */
 export interface ChannelGrads {
   dweight: Float64Array;
   dbias: Float64Array;
@@ -298,7 +309,7 @@ export function applyGroupsGrad(
         heap[at(shift, i)] = -(heap[at(sumG, group)] / count[group]);
       }
     }
-    const grads = { dweight: copyF64(dweight, c), dbias: copyF64(dbias, c) };
+    const grads = { dweight: passingCopyF64(dweight, c), dbias: passingCopyF64(dbias, c) };
     if (constant)
       transformGroups(dx, dy, geometry, grouping, { ...ofGroup, ...ofChannel, mean: scratchF64(groups) }, mask);
     else {
@@ -350,6 +361,6 @@ function tilesGrad(
         c / channels,
       );
     });
-    return fits ? { dweight: copyF64(dweight, c), dbias: copyF64(dbias, c) } : null;
+    return fits ? { dweight: passingCopyF64(dweight, c), dbias: passingCopyF64(dbias, c) } : null;
   });
 }

@@ -276,3 +276,10 @@ export function passingF64(n: number): Float64Array {
   chunkTop += bytes;
   return values;
 }
+
+/** `copyF64` for the length of a call. */
+export function passingCopyF64(pointer: number, n: number): Float64Array {
+  const values = passingF64(n);
+  values.set(floats64.subarray(pointer / 8, pointer / 8 + n));
+  return values;
+}

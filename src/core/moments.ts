@@ -44,9 +44,12 @@ export function rstdOf(moments: Moments, eps: number): Float64Array {
   return rstdOfVariance(varianceOf(moments), eps);
 }
 
-/** 1 / √(variance + eps). */
-export function rstdOfVariance(variance: Float64Array, eps: number): Float64Array {
-  const rstd = new Float64Array(variance.length);
+/** 1 / √(variance + eps), in `rstd`. */
+export function rstdOfVariance(
+  variance: Float64Array,
+  eps: number,
+  rstd: Float64Array = new Float64Array(variance.length),
+): Float64Array {
   for (let i = 0; i < rstd.length; i++) rstd[i] = 1 / Math.sqrt(variance[i] + eps);
   return rstd;
 }

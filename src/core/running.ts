@@ -67,9 +67,38 @@ export function checkSeveral(
   fail(method, `x has ${count} ${what} (shape ${show(x.shape)}) where training needs at least 2; use ${remedy}`);
 }
 
+/** Two running statistics of a call. They are read where they are asked for, each time anew. */
+class RunningPair {
+  readonly given: boolean;
+  readonly #channels: number;
+  readonly #mean: Operand | undefined;
+  readonly #spread: Operand | undefined;
+  readonly #lasting: boolean;
+
+  constructor(channels: number, mean: Operand | undefined, spread: Operand | undefined, lasting: boolean) {
+    this.given = mean !== undefined && spread !== undefined;
+    this.#channels = channels;
+    this.#mean = mean;
+    this.#spread = spread;
+    this.#lasting = lasting;
+  }
+
+  get mean(): Float64Array {
+    return fillFrom(this.#values(), this.#mean, 0);
+  }
+
+  get spread(): Float64Array {
+    return fillFrom(this.#values(), this.#spread, 1);
+  }
+
+  #values(): Float64Array {
+    return this.#lasting ? new Float64Array(this.#channels) : passingF64(this.#channels);
+  }
+}
+
 /**
- * Two running statistics of a call, checked: both or neither, and both in mode "eval". They are read when they are asked
- * for, each time anew: a call in training that returns y alone needs neither.
+ * Two running statistics of a call, checked: both or neither, and both in mode "eval". Those that are not `lasting` may
+ * not outlive the call.
  */
 export function readPair(
   method: string,
@@ -77,34 +106,21 @@ export function readPair(
   channels: number,
   [meanName, mean]: [name: string, value: VectorLike | null | undefined],
   [spreadName, spread]: [name: string, value: VectorLike | null | undefined],
+  lasting = true,
 ): RunningPair {
   const means = readVector(method, meanName, mean, channels, PER_CHANNEL);
   const spreads = readVector(method, spreadName, spread, channels, PER_CHANNEL);
-  const given = Boolean(mean && spread);
-  if (!given && (mean || spread)) {
+  const pair = new RunningPair(channels, means, spreads, lasting);
+  if (!pair.given && (mean || spread)) {
     fail(method, `${mean ? spreadName : meanName} is missing; pass both running statistics or neither`);
   }
-  if (mode === "eval" && !given) {
+  if (mode === "eval" && !pair.given) {
     fail(method, `${meanName} and ${spreadName} must be given in mode "eval"; pass them, or use mode "train"`);
   }
-  return {
-    given,
-    get mean() {
-      return fillFrom(new Float64Array(channels), means, 0);
-    },
-    get spread() {
-      return fillFrom(new Float64Array(channels), spreads, 1);
-    },
-  };
+  return pair;
 }
 
-interface RunningPair {
-  readonly given: boolean;
-  readonly mean: Float64Array;
-  readonly spread: Float64Array;
-}
-
-/** The running mean and variance of a call, checked, which `see` moves. */
+/** The running mean and variance of a call, checked, which `see` moves; `lasting` unless the call returns y alone. */
 export class Running {
   readonly mode: "train" | "eval";
   /** Whether the caller gave any. */
@@ -117,14 +133,21 @@ export class Running {
   readonly #unbiased: boolean;
   readonly #options: RunningOptions;
 
-  constructor(method: string, options: RunningOptions, channels: number, unbiased = true) {
+  constructor(method: string, options: RunningOptions, channels: number, unbiased = true, lasting = true) {
     this.mode = checkOneOf(method, "mode", options.mode ?? "train", ["train", "eval"]);
     this.#momentum = checkMomentum(method, options.momentum);
     this.#unbiased = options.unbiasedRunningVar ?? unbiased;
     this.#options = options;
     this.numBatchesTracked = checkCount(method, "numBatchesTracked", options.numBatchesTracked ?? 0, 0);
     const { runningMean, runningVar } = options;
-    this.#pair = readPair(method, this.mode, channels, ["runningMean", runningMean], ["runningVar", runningVar]);
+    this.#pair = readPair(
+      method,
+      this.mode,
+      channels,
+      ["runningMean", runningMean],
+      ["runningVar", runningVar],
+      lasting,
+    );
     this.given = this.#pair.given;
   }
 

@@ -20,6 +20,7 @@ import {
   normalizeGroups,
 } from "../core/grouped.js";
 import { keepInput, type Saved } from "../core/layer.js";
+import { passingF64 } from "../core/memory.js";
 import { rstdOfVariance } from "../core/moments.js";
 import {
   checkSeveral,
@@ -90,7 +91,7 @@ function forwardAs(
   saves = true,
 ): { y: Tensor; saved: BatchNormSaved; running: Running } {
   const { x: operand, geometry: full, weight, bias, eps, y } = readArguments(method, x, options);
-  const running = new Running(method, options, full.c);
+  const running = new Running(method, options, full.c, true, saves);
   const singles = ["throw", "useRunning", "zero"] as const;
   const onSingle = checkOneOf(method, "onSingleValue", options.onSingleValue ?? "throw", singles);
   const mask = readMask(method, options.mask, full);
@@ -119,8 +120,8 @@ function forwardAs(
     const variance = zeroed ? new Float64Array(full.c) : running.variance;
     statistics = {
       mean: zeroed ?? running.mean,
-      rstd: rstdOfVariance(variance, eps),
-      count: new Float64Array(full.c).fill(count),
+      rstd: rstdOfVariance(variance, eps, saves ? undefined : passingF64(full.c)),
+      count: new Float64Array(saves ? full.c : 0).fill(count),
     };
     applyGroups(y, operand, geometry, grouping, statistics, weight, bias, mask);
   } else {
