@@ -1,13 +1,17 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { setStageBytes } from "../../src/core/stream.js";
 import {
+  batchNorm,
   batchNormBackward,
   batchNormForward,
   type ChannelGradients,
+  ghostBatchNorm,
   ghostBatchNormBackward,
   ghostBatchNormForward,
+  groupNorm,
   groupNormBackward,
   groupNormForward,
+  instanceNorm,
   instanceNormBackward,
   instanceNormForward,
   memoryInfo,
@@ -85,4 +89,30 @@ it("batch norm with a mask that leaves all in has the bits of batch norm without
   expect(bits(masked.y.data)).toBe(bits(bare.y.data));
   const found = batchNormBackward(dy, masked.saved);
   expect(bits(found.dx.data)).toBe(bits(batchNormBackward(dy, bare.saved).dx.data));
+});
+
+// Calls for y alone copy no statistics out.
+it.each(["channels-first", "channels-last"] as const)("y alone has the bits of y with what is saved, %s", (layout) => {
+  for (const shape of [
+    [4, 6, 6],
+    [4, 6],
+  ]) {
+    const x = tensorOf(shape, 1, "float32");
+    const options = { ...parameters(6), layout };
+    const running = { runningMean: values(6, 5), runningVar: values(6, 6, 2) };
+    const evaluated = { ...options, ...running, mode: "eval" as const };
+    const pairs = [
+      [batchNorm(x, { ...options, ...running }), batchNormForward(x, { ...options, ...running })],
+      [batchNorm(x, evaluated), batchNormForward(x, evaluated)],
+      [
+        ghostBatchNorm(x, { ...options, ghostBatchSize: 2 }),
+        ghostBatchNormForward(x, { ...options, ghostBatchSize: 2 }),
+      ],
+      [groupNorm(x, { ...options, numGroups: 2 }), groupNormForward(x, { ...options, numGroups: 2 })],
+    ] as const;
+    for (const [alone, { y }] of pairs) expect(bits(alone.data)).toBe(bits(y.data));
+    if (shape.length > 2) {
+      expect(bits(instanceNorm(x, options).data)).toBe(bits(instanceNormForward(x, options).y.data));
+    }
+  }
 });
