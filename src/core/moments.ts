@@ -1,4 +1,5 @@
 /** Count, mean and M2 = Σ(x − mean)² of cells, and their merge: the first step of every method, in f64. */
+import { arraysF64 } from "./memory.js";
 
 export interface Moments {
   /** Values in each cell. */
@@ -8,7 +9,8 @@ export interface Moments {
 }
 
 export function emptyMoments(cells: number): Moments {
-  return { count: new Float64Array(cells), mean: new Float64Array(cells), m2: new Float64Array(cells) };
+  const [count, mean, m2] = arraysF64(3, cells);
+  return { count, mean, m2 };
 }
 
 /**

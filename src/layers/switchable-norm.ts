@@ -15,7 +15,7 @@ import { checkOneOf, fail, show } from "../core/errors.js";
 import { checkPositions, type Geometry, pooled } from "../core/geometry.js";
 import { channelMoments, sumChannels } from "../core/grouped.js";
 import { keepInput, Parameter, type Saved, type StateEntry } from "../core/layer.js";
-import { kernels, passingF64 } from "../core/memory.js";
+import { arraysF64, kernels, passingF64 } from "../core/memory.js";
 import { emptyMoments, type Moments, mergeInto, varianceOf } from "../core/moments.js";
 import {
   checkSeveral,
@@ -194,8 +194,8 @@ function crossOf(mixed: readonly Mixed[], { n, c }: Geometry, base: number, eps:
 /** The mixture on each cell. */
 function cellsOf(mixed: readonly Mixed[], geometry: Geometry, eps: number): { mean: Float64Array; rstd: Float64Array } {
   const { n, c } = geometry;
-  const mean = new Float64Array(n * c);
-  const rstd = new Float64Array(n * c).fill(eps);
+  const [mean, rstd] = arraysF64(2, n * c);
+  rstd.fill(eps);
   for (const { kind, mean: means, variance, meanShare, varShare } of mixed) {
     const { perSample, perChannel } = groupsOf(kind, geometry);
     for (let sample = 0, i = 0; sample < n; sample++) {
