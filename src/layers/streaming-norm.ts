@@ -14,8 +14,8 @@ import { checkNumber, fail, show } from "../core/errors.js";
 import { type Geometry, pooled } from "../core/geometry.js";
 import { applyGroups, applyGroupsGrad, byChannel, channelMoments, sumChannels } from "../core/grouped.js";
 import { keepInput, type Saved, type StateEntry } from "../core/layer.js";
-import type { TypedArray } from "../core/memory.js";
-import { type Moments, varianceOf } from "../core/moments.js";
+import { arraysF64, type TypedArray } from "../core/memory.js";
+import type { Moments } from "../core/moments.js";
 import { applyPowerGradient, cellPowers, checkPower, root } from "../core/powers.js";
 import {
   arrayClass,
@@ -52,29 +52,37 @@ interface Stream {
 }
 
 function emptyStream(channels: number): Stream {
-  return { short: new Float64Array(channels), long: new Float64Array(channels), counts: new Float64Array(3) };
+  const [short, long] = arraysF64(2, channels);
+  return { short, long, counts: new Float64Array(3) };
 }
 
 /** The stream after one more statistic. After an update of the weights the short average first enters the long one. */
 function advance(stream: Stream, statistic: Float64Array, [old, fresh]: readonly [number, number]): Stream {
   let [steps, updates] = stream.counts;
-  let { long, short } = stream;
+  const { length } = statistic;
+  const next = emptyStream(length);
+  const { long, short, counts } = next;
   if (stream.counts[2] === 1 && steps > 0) {
-    const first = updates === 0;
-    long = short.map((value, c) => (first ? value : old * stream.long[c] + fresh * value));
+    if (updates === 0) long.set(stream.short);
+    else for (let c = 0; c < length; c++) long[c] = old * stream.long[c] + fresh * stream.short[c];
     updates++;
     steps = 0;
-  }
+  } else long.set(stream.long);
   steps++;
-  short = statistic.map((value, c) => (steps === 1 ? value : short[c] + (value - short[c]) / steps));
-  return { long, short, counts: Float64Array.of(steps, updates, 0) };
+  if (steps === 1) short.set(statistic);
+  else for (let c = 0; c < length; c++) short[c] = stream.short[c] + (statistic[c] - stream.short[c]) / steps;
+  counts[0] = steps;
+  counts[1] = updates;
+  return next;
 }
 
 /** The averages mixed; the short one stands for the long one where there is none yet, and the other way round. */
 function mix({ long, short, counts }: Stream, weightLong: number, weightShort: number): Float64Array {
   const former = counts[1] > 0 ? long : short;
   const latter = counts[0] > 0 ? short : long;
-  return former.map((value, c) => weightLong * value + weightShort * latter[c]);
+  const mixed = new Float64Array(former.length);
+  for (let c = 0; c < mixed.length; c++) mixed[c] = weightLong * former[c] + weightShort * latter[c];
+  return mixed;
 }
 
 /** Writes `from` into the arrays of `to`, which the state of the layer is made of. */
@@ -117,9 +125,14 @@ function powersAbout(
   p: number,
 ): { moment: Float64Array; slope: Float64Array; largestSquares: number } {
   const count = moments.count[0];
-  const apart = moments.mean.map((value, c) => value - mean[c]);
-  const squares = varianceOf(moments).map((value, c) => value + apart[c] * apart[c]);
-  const largestSquares = count * squares.reduce((a, b) => Math.max(a, b));
+  const [apart, squares] = arraysF64(2, mean.length);
+  let largest = 0;
+  for (let c = 0; c < mean.length; c++) {
+    apart[c] = moments.mean[c] - mean[c];
+    squares[c] = moments.m2[c] / count + apart[c] * apart[c];
+    largest = Math.max(largest, squares[c]);
+  }
+  const largestSquares = count * largest;
   if (p === 2) return { moment: squares, slope: apart, largestSquares };
   const { powers, slopes } = cellPowers(x, geometry, mean, p, largestSquares);
   const { c } = geometry;
@@ -149,7 +162,7 @@ function forwardAs(
   const geometry = pooled(full);
   let next = streams;
   let mean: Float64Array;
-  let found: { slope: Float64Array; largestSquares: number } = { slope: new Float64Array(full.c), largestSquares: 0 };
+  let found: { slope: Float64Array; largestSquares: number } | null = null;
   if (training) {
     const moments = channelMoments(operand, geometry);
     const means = advance(streams.mean, moments.mean, kappa);
@@ -161,12 +174,28 @@ function forwardAs(
     if (streams.mean.counts[0] === 0) fail(method, "there are no statistics yet; call forward in training first");
     mean = mix(streams.mean, long, short);
   }
-  const moment = mix(next.moment, long, short).map((value) => value + eps);
-  const rstd = moment.map((value) => 1 / root(value, p));
+  const moment = mix(next.moment, long, short);
+  const rstd = new Float64Array(full.c);
+  for (let c = 0; c < rstd.length; c++) {
+    moment[c] += eps;
+    rstd[c] = 1 / root(moment[c], p);
+  }
   applyGroups(y, operand, geometry, byChannel(geometry), { mean, rstd }, weight, bias);
-  const { slope, largestSquares } = found;
-  const kept = { mean, rstd, moment, slope, largestSquares, constant: !training, options: keepOptions(options) };
-  return { y: y.result, saved: { x: keepInput(x, operand, y), ...kept }, next };
+  const { slope, largestSquares } = found ?? { slope: new Float64Array(full.c), largestSquares: 0 };
+  return {
+    y: y.result,
+    saved: {
+      x: keepInput(x, operand, y),
+      mean,
+      rstd,
+      moment,
+      slope,
+      largestSquares,
+      constant: !training,
+      options: keepOptions(options),
+    },
+    next,
+  };
 }
 
 /** One step back, and the streams of gradients after it. */
@@ -276,9 +305,10 @@ export function streamingNorm(xs: TensorLike, options: StreamingNormOptions = {}
   const size = operand.length / steps;
   const channels = options.layout === "channels-last" ? shape[shape.length - 1] : shape[1];
   let streams = { mean: emptyStream(channels), moment: emptyStream(channels) };
+  const call = { ...options, ...stream };
   for (let t = 0; t < steps; t++) {
     const part = (data: TypedArray) => ({ data: data.subarray(t * size, (t + 1) * size), shape });
-    const call = { ...options, ...stream, out: part(ys.data) };
+    call.out = part(ys.data);
     streams = forwardAs(method, part(elementsOf(operand)), streams, true, call).next;
     if (updates[t]) for (const { counts } of [streams.mean, streams.moment]) counts[2] = 1;
   }
