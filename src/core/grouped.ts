@@ -26,7 +26,7 @@ import {
   scratchF64,
   withScratch,
 } from "./memory.js";
-import { type Moments, mergeCells } from "./moments.js";
+import { emptyMoments, type Moments, mergeCells, mergeInto } from "./moments.js";
 import { stageValues, streamGroups, type Tiles } from "./stream.js";
 import type { Operand, Target } from "./tensor.js";
 
@@ -68,8 +68,15 @@ export function byGroup(geometry: Geometry, numGroups: number): Grouping {
 
 /** Moments of each channel over the batch. */
 export function channelMoments(x: Operand, geometry: Geometry, mask?: Mask): Moments {
-  const moments = cellMoments(x, geometry, mask);
-  return geometry.n === 1 ? moments : mergeCells(moments, geometry.c, byChannel(geometry).groupOf);
+  const cells = cellMoments(x, geometry, mask);
+  const { n, c } = geometry;
+  if (n === 1) return cells;
+  const { count, mean, m2 } = cells;
+  const moments = emptyMoments(c);
+  for (let i = 0, channel = 0; i < n * c; i++, channel = nextOf(channel, c)) {
+    mergeInto(moments, channel, count[i], mean[i], m2[i]);
+  }
+  return moments;
 }
 
 /** Σ over the cells of each channel. */

@@ -14,7 +14,7 @@ import { checkNumber, fail, show } from "../core/errors.js";
 import { type Geometry, pooled } from "../core/geometry.js";
 import { applyGroups, applyGroupsGrad, byChannel, channelMoments, sumChannels } from "../core/grouped.js";
 import { keepInput, type Saved, type StateEntry } from "../core/layer.js";
-import { arraysF64, type TypedArray } from "../core/memory.js";
+import { arraysF64, passingF64, type TypedArray } from "../core/memory.js";
 import type { Moments } from "../core/moments.js";
 import { applyPowerGradient, cellPowers, checkPower, root } from "../core/powers.js";
 import {
@@ -51,16 +51,17 @@ interface Stream {
   counts: Float64Array;
 }
 
+/** A stream before its first value, to be kept. */
 function emptyStream(channels: number): Stream {
   const [short, long] = arraysF64(2, channels);
   return { short, long, counts: new Float64Array(3) };
 }
 
-/** The stream after one more statistic. After an update of the weights the short average first enters the long one. */
+/** The stream after one more statistic, for the length of a call. After an update of the weights the short average first enters the long one. */
 function advance(stream: Stream, statistic: Float64Array, [old, fresh]: readonly [number, number]): Stream {
   let [steps, updates] = stream.counts;
   const { length } = statistic;
-  const next = emptyStream(length);
+  const next: Stream = { short: passingF64(length), long: passingF64(length), counts: new Float64Array(3) };
   const { long, short, counts } = next;
   if (stream.counts[2] === 1 && steps > 0) {
     if (updates === 0) long.set(stream.short);
@@ -77,10 +78,14 @@ function advance(stream: Stream, statistic: Float64Array, [old, fresh]: readonly
 }
 
 /** The averages mixed; the short one stands for the long one where there is none yet, and the other way round. */
-function mix({ long, short, counts }: Stream, weightLong: number, weightShort: number): Float64Array {
+function mix(
+  { long, short, counts }: Stream,
+  weightLong: number,
+  weightShort: number,
+  mixed: Float64Array,
+): Float64Array {
   const former = counts[1] > 0 ? long : short;
   const latter = counts[0] > 0 ? short : long;
-  const mixed = new Float64Array(former.length);
   for (let c = 0; c < mixed.length; c++) mixed[c] = weightLong * former[c] + weightShort * latter[c];
   return mixed;
 }
@@ -116,31 +121,30 @@ function checkWeights(method: string, name: string, weights: unknown, length: nu
   for (const weight of weights) checkNumber(method, `each of ${name}`, weight, 0);
 }
 
-/** mean |x − mean|^p and mean |x − mean|^(p−1)·sign(x − mean) of each channel, about any mean. */
+/** mean |x − mean|^p and mean |x − mean|^(p−1)·sign(x − mean), left in `slope`, of each channel, about any mean. */
 function powersAbout(
   x: Operand,
   geometry: Geometry,
   moments: Moments,
   mean: Float64Array,
   p: number,
-): { moment: Float64Array; slope: Float64Array; largestSquares: number } {
+  slope: Float64Array,
+): { moment: Float64Array; largestSquares: number } {
   const count = moments.count[0];
-  const [apart, squares] = arraysF64(2, mean.length);
+  const squares = passingF64(mean.length);
   let largest = 0;
   for (let c = 0; c < mean.length; c++) {
-    apart[c] = moments.mean[c] - mean[c];
-    squares[c] = moments.m2[c] / count + apart[c] * apart[c];
+    const apart = moments.mean[c] - mean[c];
+    slope[c] = apart;
+    squares[c] = moments.m2[c] / count + apart * apart;
     largest = Math.max(largest, squares[c]);
   }
   const largestSquares = count * largest;
-  if (p === 2) return { moment: squares, slope: apart, largestSquares };
+  if (p === 2) return { moment: squares, largestSquares };
   const { powers, slopes } = cellPowers(x, geometry, mean, p, largestSquares);
   const { c } = geometry;
-  return {
-    moment: sumChannels(powers, c).map((sum) => sum / count),
-    slope: sumChannels(slopes, c).map((sum) => sum / count),
-    largestSquares,
-  };
+  slope.set(sumChannels(slopes, c).map((sum) => sum / count));
+  return { moment: sumChannels(powers, c).map((sum) => sum / count), largestSquares };
 }
 
 interface Streams {
@@ -161,27 +165,25 @@ function forwardAs(
   const [long, short] = options.alpha;
   const geometry = pooled(full);
   let next = streams;
-  let mean: Float64Array;
-  let found: { slope: Float64Array; largestSquares: number } | null = null;
+  const [mean, moment, rstd, slope] = arraysF64(4, full.c);
+  let largestSquares = 0;
   if (training) {
     const moments = channelMoments(operand, geometry);
     const means = advance(streams.mean, moments.mean, kappa);
-    mean = mix(means, long, short);
-    const powers = powersAbout(operand, geometry, moments, mean, p);
+    mix(means, long, short, mean);
+    const powers = powersAbout(operand, geometry, moments, mean, p, slope);
     next = { mean: means, moment: advance(streams.moment, powers.moment, kappa) };
-    found = powers;
+    largestSquares = powers.largestSquares;
   } else {
     if (streams.mean.counts[0] === 0) fail(method, "there are no statistics yet; call forward in training first");
-    mean = mix(streams.mean, long, short);
+    mix(streams.mean, long, short, mean);
   }
-  const moment = mix(next.moment, long, short);
-  const rstd = new Float64Array(full.c);
+  mix(next.moment, long, short, moment);
   for (let c = 0; c < rstd.length; c++) {
     moment[c] += eps;
     rstd[c] = 1 / root(moment[c], p);
   }
   applyGroups(y, operand, geometry, byChannel(geometry), { mean, rstd }, weight, bias);
-  const { slope, largestSquares } = found ?? { slope: new Float64Array(full.c), largestSquares: 0 };
   return {
     y: y.result,
     saved: {
@@ -223,7 +225,7 @@ function backwardAs(
   /** A gradient with respect to a statistic, replaced by its streamed mixture. */
   const streamed = (stream: Stream, present: Float64Array) => {
     const seen = advance(stream, present, kappa);
-    const mixed = mix(seen, beta[0], beta[1]);
+    const mixed = mix(seen, beta[0], beta[1], passingF64(present.length));
     return { seen, value: mixed.map((value, i) => value + beta[2] * present[i]) };
   };
   const ofMoment = streamed(
