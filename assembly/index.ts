@@ -37,7 +37,6 @@ export {
   exp,
   pow,
 } from "./pointwise";
-export { rowKeep } from "./random";
 export {
   applyReflections_f64,
   applyReflectionsScratchBytes,

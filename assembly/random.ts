@@ -3,13 +3,13 @@
  * can be made again, in any order, with the same bits everywhere.
  *
  * Formula: Philox4x32 with ten rounds on the counter (block, kind, stream) under the 64-bit seed gives four words a
- *   block; kind is 0 for rowKeep, 1 for rowNormal. rowKeep: element e is kept (1) where its word is at least
- *   `threshold`, else 0; e = 16·q + 4·j + i has word j of block 4·q + i. rowNormal: two words make a uniform number of
+ *   block; kind is 0 for eachKeep, 1 for rowNormal. eachKeep: y = scale·x + shift where the element's word is at least
+ *   `threshold`, else `other`; element e = 16·q + 4·j + i has word j of block 4·q + i. rowNormal: two words make a uniform number of
  *   53 bits, a block two of them, u and w, and those two normal numbers √(−2·ln u)·cos 2πw and √(−2·ln u)·sin 2πw (Box
  *   and Muller).
- * Shapes: rowKeep out [n] bytes, n elements from 16·group on, room for the next multiple of 16. rowNormal out [n] from
+ * Shapes: eachKeep x and y [n], elements from 16·group on, y may be x; scratch: 16 elements. rowNormal out [n] from
  *   element 8·group on; scratch: 64 bytes.
- * Error: ln, sin and cos to 2 ulps in f64, rounded to T once.
+ * Error: eachKeep two roundings; ln, sin and cos to 2 ulps in f64, rounded to T once.
  * Source: J. K. Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", 2011; G. E. P. Box, M. E. Muller, 1958.
  */
 import { v } from "./vec";
@@ -27,21 +27,21 @@ function fourBlocks(block: i32, kind: i32, stream: f64, seedLow: i32, seedHigh: 
   let c1 = v.splat32(kind);
   let c2 = v.splat32(<i32>whole);
   let c3 = v.splat32(<i32>(whole >> 32));
-  let k0 = seedLow;
-  let k1 = seedHigh;
+  let k0 = v.splat32(seedLow);
+  let k1 = v.splat32(seedHigh);
   const m0 = v.splat32(0xd2511f53);
   const m1 = v.splat32(0xcd9e8d57);
   for (let round = 0; round < 10; round++) {
-    const high0 = v.mulHigh32(m0, c0);
-    const low0 = v.mul32(m0, c0);
-    const high1 = v.mulHigh32(m1, c2);
-    const low1 = v.mul32(m1, c2);
-    c0 = v.xor(v.xor(high1, c1), v.splat32(k0));
-    c1 = low1;
-    c2 = v.xor(v.xor(high0, c3), v.splat32(k1));
-    c3 = low0;
-    k0 += 0x9e3779b9;
-    k1 += 0xbb67ae85;
+    const a0 = v.productsLow32(c0, m0);
+    const b0 = v.productsHigh32(c0, m0);
+    const a1 = v.productsLow32(c2, m1);
+    const b1 = v.productsHigh32(c2, m1);
+    c0 = v.xor(v.odd32(a1, b1), v.xor(c1, k0));
+    c1 = v.even32(a1, b1);
+    c2 = v.xor(v.odd32(a0, b0), v.xor(c3, k1));
+    c3 = v.even32(a0, b0);
+    k0 = v.add32(k0, v.splat32(0x9e3779b9));
+    k1 = v.add32(k1, v.splat32(0xbb67ae85));
   }
   word0 = c0;
   word1 = c1;
@@ -49,26 +49,53 @@ function fourBlocks(block: i32, kind: i32, stream: f64, seedLow: i32, seedHigh: 
   word3 = c3;
 }
 
-export function rowKeep(
-  out: usize,
+abstract class choice {
+  /** y = scale·x + shift where the element is kept, else `other`, for as many elements as there are words. */
+  @inline
+  static ofFour<T>(y: usize, x: usize, words: v128, least: v128, scale: v128, shift: v128, other: v128): void {
+    const kept = v.atLeast32(words, least);
+    if (sizeof<T>() == 4) {
+      v.store(y, v.select(v.mulAdd<T>(scale, v.load(x), shift), other, kept));
+      return;
+    }
+    v.store(y, v.select(v.mulAdd<T>(scale, v.load(x), shift), other, v.zipLow32(kept, kept)));
+    v.store(y + 16, v.select(v.mulAdd<T>(scale, v.load(x + 16), shift), other, v.zipHigh32(kept, kept)));
+  }
+}
+
+/** The last elements, that make no sixteen, pass through scratch. */
+export function eachKeep<T>(
+  y: usize,
+  x: usize,
   n: i32,
+  scale: T,
+  shift: T,
+  other: T,
   group: i32,
   threshold: u32,
   stream: f64,
   seedLow: i32,
   seedHigh: i32,
+  scratch: usize,
 ): void {
   const least = v.splat32(threshold);
-  for (let done = 0; done < n; done += 16) {
-    fourBlocks(group << 2, 0, stream, seedLow, seedHigh);
-    group++;
-    const kept = v.narrow32(
-      v.atLeast32(word0, least),
-      v.atLeast32(word1, least),
-      v.atLeast32(word2, least),
-      v.atLeast32(word3, least),
-    );
-    v.store(out + done, kept);
+  const k0 = v.splat<T>(scale);
+  const k1 = v.splat<T>(shift);
+  const k2 = v.splat<T>(other);
+  const four = 4 * sizeof<T>();
+  for (let left = n; left > 0; left -= 16) {
+    fourBlocks(group++ << 2, 0, stream, seedLow, seedHigh);
+    const bytes = <usize>left * sizeof<T>();
+    if (left < 16) memory.copy(scratch, x, bytes);
+    const from = left < 16 ? scratch : x;
+    const to = left < 16 ? scratch : y;
+    choice.ofFour<T>(to, from, word0, least, k0, k1, k2);
+    choice.ofFour<T>(to + four, from + four, word1, least, k0, k1, k2);
+    choice.ofFour<T>(to + 2 * four, from + 2 * four, word2, least, k0, k1, k2);
+    choice.ofFour<T>(to + 3 * four, from + 3 * four, word3, least, k0, k1, k2);
+    if (left < 16) memory.copy(y, scratch, bytes);
+    x += 4 * four;
+    y += 4 * four;
   }
 }
 

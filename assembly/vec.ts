@@ -197,24 +197,34 @@ export abstract class v {
     return i32x4.add(a, b);
   }
 
-  /** The low halves of the products of 32-bit words. */
+  /** The 64-bit products of the first two unsigned 32-bit words. */
   @inline
-  static mul32(a: v128, b: v128): v128 {
-    return i32x4.mul(a, b);
+  static productsLow32(a: v128, b: v128): v128 {
+    return i64x2.extmul_low_i32x4_u(a, b);
   }
 
-  /** The high halves of the products of unsigned 32-bit words. */
+  /** The 64-bit products of the last two unsigned 32-bit words. */
   @inline
-  static mulHigh32(a: v128, b: v128): v128 {
-    const low = i64x2.extmul_low_i32x4_u(a, b);
-    const high = i64x2.extmul_high_i32x4_u(a, b);
-    return v128.shuffle<i32>(low, high, 1, 3, 5, 7);
+  static productsHigh32(a: v128, b: v128): v128 {
+    return i64x2.extmul_high_i32x4_u(a, b);
   }
 
-  /** 1 in the lanes where a ≥ b as unsigned 32-bit words, else 0. */
+  /** 32-bit lanes 0 and 2 of a, then of b. */
+  @inline
+  static even32(a: v128, b: v128): v128 {
+    return v128.shuffle<i32>(a, b, 0, 2, 4, 6);
+  }
+
+  /** 32-bit lanes 1 and 3 of a, then of b. */
+  @inline
+  static odd32(a: v128, b: v128): v128 {
+    return v128.shuffle<i32>(a, b, 1, 3, 5, 7);
+  }
+
+  /** All ones in the lanes where a ≥ b as unsigned 32-bit words, else 0. */
   @inline
   static atLeast32(a: v128, b: v128): v128 {
-    return i32x4.shr_u(i32x4.ge_u(a, b), 31);
+    return i32x4.ge_u(a, b);
   }
 
   @inline

@@ -3,7 +3,7 @@
  * the kernels of assembly/random.ts.
  */
 import { fail, show } from "./errors.js";
-import { type DType, kernels, kernelsOf, scratch, type TypedArray, withScratch } from "./memory.js";
+import { type DType, elementBytes, kernelsOf, scratch, type TypedArray, withScratch } from "./memory.js";
 import { stream } from "./stream.js";
 import { type Operand, Target } from "./tensor.js";
 
@@ -44,18 +44,20 @@ export function normalValues(
   return out.heap as TypedArray;
 }
 
-/** Elements of the parts that a mask may be made in. */
-export const KEEP_CUT = KEEP_GROUP;
-
-/** Room for the bytes of a mask of n elements. */
-export function keepBytes(n: number): number {
-  return Math.ceil(n / KEEP_GROUP) * KEEP_GROUP;
-}
-
-/**
- * Writes a byte for each of n elements from `offset` on (a multiple of KEEP_CUT): 0 with probability `rate`, else 1.
- */
-export function writeKeep(at: number, n: number, offset: number, rate: number, seed: Seed, number: number): void {
+/** y = scale·x + shift, but `other` with probability `rate`. y may be x. */
+export function keepElements(
+  y: Target,
+  x: Operand,
+  { rate, seed, number }: { rate: number; seed: Seed; number: number },
+  { scale, shift, other }: { scale: number; shift: number; other: number },
+): void {
   const threshold = Math.min(Math.round(rate * 2 ** 32), 2 ** 32 - 1);
-  kernels().rowKeep(at, n, offset / KEEP_GROUP, threshold, number, seed.low, seed.high);
+  const k = kernelsOf(x.dtype);
+  const { low, high } = seed;
+  withScratch(() => {
+    const rest = scratch(KEEP_GROUP * elementBytes(x.dtype));
+    stream({ rows: 1, n: x.length, cut: KEEP_GROUP }, [x], [y], ([from, to], { offset, n }) => {
+      k.eachKeep(to, from, n, scale, shift, other, offset / KEEP_GROUP, threshold, number, low, high, rest);
+    });
+  });
 }

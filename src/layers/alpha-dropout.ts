@@ -1,7 +1,7 @@
 import { checkNumber, fail, show } from "../core/errors.js";
 import { Layer } from "../core/layer.js";
 import { heap8, kernelsOf, scratch, withScratch } from "../core/memory.js";
-import { KEEP_CUT, keepBytes, readSeed, type Seed, writeKeep } from "../core/random.js";
+import { keepElements, readSeed, type Seed } from "../core/random.js";
 import { square } from "../core/special.js";
 import { stream } from "../core/stream.js";
 import { checkSame, type Operand, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
@@ -67,12 +67,15 @@ function readChoice(method: string, options: AlphaDropoutOptions, length: number
 function choose(y: Target, x: Operand, choice: Choice, scale: number, shift: number, other: number): void {
   const k = kernelsOf(x.dtype);
   const { keep, seed, call, rate } = choice;
+  if (keep === null) {
+    keepElements(y, x, { rate, seed, number: call }, { scale, shift, other });
+    return;
+  }
   // Chunks of a fixed size keep the mask short for tensors in linear memory too.
-  stream({ rows: 1, n: x.length, cut: KEEP_CUT, fixed: true }, [x], [y], ([from, to], { offset, n }) => {
+  stream({ rows: 1, n: x.length, cut: 1, fixed: true }, [x], [y], ([from, to], { offset, n }) => {
     withScratch(() => {
-      const mask = scratch(keepBytes(n));
-      if (keep === null) writeKeep(mask, n, offset, rate, seed, call);
-      else heap8().set(keep.subarray(offset, offset + n), mask);
+      const mask = scratch(n);
+      heap8().set(keep.subarray(offset, offset + n), mask);
       k.eachChoose(to, from, mask, n, scale, shift, other);
     });
   });

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { heap8, scratch, withScratch } from "../../src/core/memory.js";
-import { keepBytes, normalValues, readSeed, writeKeep } from "../../src/core/random.js";
+import { keepElements, normalValues, readSeed } from "../../src/core/random.js";
 import { setStageBytes } from "../../src/core/stream.js";
+import { readTensor, Target } from "../../src/core/tensor.js";
 import { bits } from "../support/numbers.js";
 
 /** Philox4x32-10, one block, in whole numbers. */
@@ -21,11 +21,14 @@ function philox(counter: number[], key: number[]): number[] {
 }
 
 function keep(n: number, rate: number, seed: number, number = 0): number[] {
-  return withScratch(() => {
-    const at = scratch(keepBytes(n));
-    writeKeep(at, n, 0, rate, readSeed("test", seed), number);
-    return [...heap8().subarray(at, at + n)];
+  const kept = [Float32Array, Float64Array].map((floats) => {
+    const x = readTensor("test", "x", { data: new floats(n).fill(3), shape: [n] });
+    const y = new Target("test", undefined, x);
+    keepElements(y, x, { rate, seed: readSeed("test", seed), number }, { scale: 2, shift: -5, other: 0 });
+    return [...y.result.data];
   });
+  expect(kept[0]).toEqual(kept[1]);
+  return kept[0];
 }
 
 describe("random numbers", () => {
