@@ -198,6 +198,24 @@ describe.each(scalers)("$name", ({ name, make, load }) => {
     );
   });
 
+  it("transforms by what it learned last, in either type and direction", () => {
+    const parts = [tensorOf([6, 3], 10), tensorOf([9, 3], 11, "float64", 2)];
+    const x = [tensorOf([4, 3], 12, "float32"), tensorOf([4, 3], 12)];
+    const resultsOf = (scaler: AnyScaler) =>
+      x.flatMap((rows) => [scaler.transform(rows), scaler.inverseTransform(rows)]).map(({ data }) => bits(data));
+    const scaler = make().fit(parts[0]) as AnyScaler;
+    const first = resultsOf(scaler);
+    expect(resultsOf(scaler)).toEqual(first);
+    scaler.fit(parts[1]);
+    const second = resultsOf(scaler);
+    expect(second).toEqual(resultsOf(make().fit(parts[1]) as AnyScaler));
+    expect(second).not.toEqual(first);
+    const grown = add(make(), parts[0]) as AnyScaler;
+    resultsOf(grown);
+    add(grown, parts[1]);
+    expect(resultsOf(grown)).toEqual(resultsOf(add(add(make(), parts[0]) as AnyScaler, parts[1]) as AnyScaler));
+  });
+
   it("leaves the other alone when merging, and takes nothing from one not fitted", () => {
     const other = add(make(), tensorOf([6, 2], 8));
     const before = JSON.stringify(other);

@@ -48,6 +48,25 @@ describe.each(kinds)("unit length of $shape along $axes", ({ shape, axes }) => {
 });
 
 describe("unit length", () => {
+  it.each(["float32", "float64"] as const)("has the same bits for rows of %s too long to be staged", (dtype) => {
+    const shape = [2, 50001];
+    const w = tensorOf(shape, 3, dtype);
+    const dy = tensorOf(shape, 4, dtype);
+    w.data[1] = -0;
+    const linear = [w, dy].map(({ data }) => tensor(shape, { data, dtype }));
+    const heap = unitNormForward(w);
+    const y = tensor(shape, { dtype });
+    const whole = unitNormForward(linear[0], { out: y });
+    expect(bits(y.data)).toBe(bits(heap.y.data));
+    expect(bits(whole.saved.length)).toBe(bits(heap.saved.length));
+    expect(Object.is(heap.y.data[1], -0)).toBe(true);
+    const out = tensor(shape, { dtype });
+    unitNormBackward(linear[1], whole.saved, { out });
+    expect(bits(out.data)).toBe(bits(unitNormBackward(dy, heap.saved).dw.data));
+    for (const made of [...linear, y, out]) made.dispose();
+    expect(memoryInfo().usedBytes).toBe(0);
+  });
+
   it("leaves zeros", () => {
     const { y, saved } = unitNormForward({ data: new Float32Array([0, 0, 3, 4]), shape: [2, 2] });
     expect([...y.data]).toEqual([0, 0, Math.fround(0.6), Math.fround(0.8)]);
