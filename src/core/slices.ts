@@ -32,7 +32,11 @@ export interface Slices {
 /** Slices along the axes for which `along` is true. */
 export function slicesOf(shape: readonly number[], along: (axis: number) => boolean): Slices {
   let end = shape.length;
-  const product = (from: number, to: number) => shape.slice(from, to).reduce((all, size) => all * size, 1);
+  const product = (from: number, to: number) => {
+    let all = 1;
+    for (let axis = from; axis < to; axis++) all *= shape[axis];
+    return all;
+  };
   // Axes of one element go either way: they are passed over where a run of like axes is sought.
   const runFrom = (to: number, kind: boolean) => {
     let from = to;
@@ -45,20 +49,20 @@ export function slicesOf(shape: readonly number[], along: (axis: number) => bool
   end = columns;
   const elements = runFrom(end, true);
   const s = product(elements, end);
-  const outer = shape.slice(0, elements);
   const n = product(0, elements);
   const held = shape.filter((_, axis) => !along(axis));
-  const count = held.reduce((all, size) => all * size, 1);
+  let count = 1;
+  for (const size of held) count *= size;
   const rowSlice = (cell: number) => {
     let slice = 0;
     let rest = cell;
     let stride = 1;
-    for (let axis = outer.length - 1; axis >= 0; axis--) {
-      const index = rest % outer[axis];
-      rest = (rest - index) / outer[axis];
+    for (let axis = elements - 1; axis >= 0; axis--) {
+      const index = rest % shape[axis];
+      rest = (rest - index) / shape[axis];
       if (along(axis)) continue;
       slice += index * stride;
-      stride *= outer[axis];
+      stride *= shape[axis];
     }
     return slice;
   };

@@ -35,8 +35,6 @@ const ROW_KERNELS: { readonly [Name in BaseName]?: Roles<Name> } = {
     ...(["data", "data", "shared", "shared", "value", "value"] as const),
     ...(["rows", "n", "first", "shared", "shared", "shared"] as const),
   ],
-  rowToLength: ["data", "value", "data", "value", "rows", "n", "shared"],
-  rowToLengthGrad: ["data", "value", "data", "data", "value", "value", "rows", "n", "shared"],
   rowSquares: ["value", "data", "rows", "n", "shared"],
   rowStandardize: [
     ...(["data", "data", "shared", "shared", "value", "value"] as const),
