@@ -5,7 +5,7 @@ import type { SharedKernels } from "./memory.js";
 import type { MethodName } from "./methods.js";
 import { type Answer, Ledger, type Start } from "./protocol.js";
 import { spawn, type Worker } from "./spawn.js";
-import { TEAM_BYTES } from "./team.js";
+import { dismiss, TEAM_BYTES } from "./team.js";
 
 /** Where in shared memory crews have their things, one after the other. */
 export interface Quarters {
@@ -34,7 +34,11 @@ interface Pending {
 const ERRORS: Record<string, ErrorConstructor> = { RangeError, TypeError };
 
 export class Crew {
+  readonly #memory: WebAssembly.Memory;
+  readonly #queue: number;
   readonly #workers: Worker[] = [];
+  /** Which of the workers have died. */
+  readonly #lost = new Set<number>();
   readonly #pending = new Map<number, Pending>();
   /** Of each worker that is not ready yet. */
   readonly #starting = new Set<(error: Error) => void>();
@@ -42,7 +46,9 @@ export class Crew {
   #calls = 0;
   #end: Promise<void> | undefined;
 
-  private constructor(onEnd: () => void) {
+  private constructor(memory: WebAssembly.Memory, queue: number, onEnd: () => void) {
+    this.#memory = memory;
+    this.#queue = queue;
     this.#onEnd = onEnd;
   }
 
@@ -51,11 +57,12 @@ export class Crew {
    * when the crew has ended, for whatever reason.
    */
   static async start(shared: SharedKernels, quarters: Quarters, least: number, onEnd: () => void): Promise<Crew> {
-    const crew = new Crew(onEnd);
+    const crew = new Crew(shared.memory, quarters.queue, onEnd);
     new Uint8Array(shared.memory.buffer, quarters.queue, TEAM_BYTES).fill(0);
     const rooms = [...quarters.rooms, ...addedRooms(shared, quarters)];
     try {
       await Promise.all(quarters.scratch.map((_, i) => crew.#enlist(shared, { ...quarters, rooms }, least, i)));
+      if (crew.#end !== undefined) throw new Error("createPool: a worker of the pool was lost as it started");
     } catch (error) {
       await crew.end();
       throw error;
@@ -93,7 +100,10 @@ export class Crew {
     let ready = () => {};
     const worker = await spawn({
       answered: (answer) => ("ready" in answer ? ready() : this.#settle(answer)),
-      died: (reason) => void this.end(reason),
+      died: (reason) => {
+        this.#lost.add(index);
+        void this.end(reason);
+      },
     });
     if (this.#end !== undefined) return worker.end();
     this.#workers[index] = worker;
@@ -108,6 +118,8 @@ export class Crew {
   }
 
   #settle(answer: Exclude<Answer, { ready: true }>): void {
+    // Whoever is dismissed from a call has no result.
+    if (this.#end !== undefined) return;
     const pending = this.#pending.get(answer.id);
     this.#pending.delete(answer.id);
     if (this.#pending.size === 0) this.#workers[0].hold(false);
@@ -116,6 +128,8 @@ export class Crew {
   }
 
   async #endWorkers(reason: string): Promise<void> {
+    const helpers = this.#workers.filter((_, index) => index > 0 && !this.#lost.has(index));
+    await dismiss(this.#memory, this.#queue, helpers.length);
     await Promise.all(this.#workers.map((worker) => worker.end()));
     this.#onEnd();
     const lost = `a worker of the pool was lost (${reason})`;

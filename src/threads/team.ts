@@ -5,6 +5,10 @@
  * taken by raising TICKET, so a thread that wakes late finds either a job or nothing; the lead takes jobs as well, and
  * goes on when DONE has reached LIMIT. Threads park in Atomics.wait, in JavaScript: waiting inside a module is
  * miscompiled in loops by some engines.
+ *
+ * At the end the helpers leave by themselves: LEAVING is set, LIMIT and DONE change once more, which wakes everybody, and
+ * LEFT counts who has gone. Not every engine ends a worker that is parked (Deno waits for it for ever), and after
+ * terminate() nothing says when a worker has stopped writing to the memory that the next crew is to have.
  */
 import type { Kernels } from "../core/kernels.generated.js";
 
@@ -28,6 +32,8 @@ export interface Job {
 const LIMIT = 0;
 const TICKET = 1;
 const DONE = 2;
+const LEAVING = 3;
+const LEFT = 4;
 const COUNTER_BYTES = 64;
 
 /** Jobs that fit the queue; a power of two. */
@@ -40,8 +46,23 @@ const SLOT = HEAD + 2 * MOST_ARGS;
 /** Looks at a counter before a thread parks: about as long as parking and waking take, so little is lost either way. */
 const SPINS = 20000;
 
+/** Milliseconds in which helpers leave, unless they have died without a word. */
+const PATIENCE = 1000;
+
 /** Bytes of the queue. */
 export const TEAM_BYTES = COUNTER_BYTES + SLOTS * SLOT * 8;
+
+/** Has everybody leave a team; resolves when so many helpers have. */
+export async function dismiss(memory: WebAssembly.Memory, queue: number, helpers: number): Promise<void> {
+  const counters = new Int32Array(memory.buffer, queue, COUNTER_BYTES / 4);
+  Atomics.store(counters, LEAVING, 1);
+  for (const counter of [LIMIT, DONE]) {
+    Atomics.add(counters, counter, 1);
+    Atomics.notify(counters, counter);
+  }
+  const end = Date.now() + PATIENCE;
+  while (Atomics.load(counters, LEFT) < helpers && Date.now() < end) await new Promise((done) => setTimeout(done, 1));
+}
 
 export class Team {
   readonly threads: number;
@@ -68,13 +89,19 @@ export class Team {
     for (let from = 0; from < jobs.length; from += SLOTS) this.#publish(jobs.slice(from, from + SLOTS));
   }
 
-  /** Works for the lead for ever. */
-  serve(): never {
-    for (;;) {
+  /** Works for the lead until the team is dismissed. */
+  serve(): void {
+    while (!this.#isLeaving) {
       const limit = Atomics.load(this.#counters, LIMIT);
       this.#work();
-      this.#await(LIMIT, limit);
+      if (!this.#isLeaving) this.#await(LIMIT, limit);
     }
+    Atomics.add(this.#counters, LEFT, 1);
+  }
+
+  /** To be asked after LIMIT or DONE was read: who reads the last change of these knows. */
+  get #isLeaving(): boolean {
+    return Atomics.load(this.#counters, LEAVING) !== 0;
   }
 
   /** Returns when a counter is no longer `value`, or maybe before. */
@@ -92,8 +119,10 @@ export class Team {
     Atomics.notify(counters, LIMIT);
     this.#work();
     for (let done = Atomics.load(counters, DONE); done !== limit; done = Atomics.load(counters, DONE)) {
+      if (this.#isLeaving) break;
       this.#await(DONE, done);
     }
+    if (this.#isLeaving) throw new Error("the team was dismissed");
   }
 
   /** Takes jobs until there are none. */
@@ -101,7 +130,7 @@ export class Team {
     const counters = this.#counters;
     for (;;) {
       const ticket = Atomics.load(counters, TICKET);
-      if (ticket === Atomics.load(counters, LIMIT)) return;
+      if (ticket === Atomics.load(counters, LIMIT) || this.#isLeaving) return;
       if (Atomics.compareExchange(counters, TICKET, ticket, (ticket + 1) | 0) !== ticket) continue;
       this.#execute(ticket);
       Atomics.add(counters, DONE, 1);
