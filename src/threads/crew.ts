@@ -4,7 +4,7 @@ import type { Room } from "../core/instance.js";
 import type { SharedKernels } from "./memory.js";
 import type { MethodName } from "./methods.js";
 import { type Answer, Ledger, type Start } from "./protocol.js";
-import { spawn, type Worker } from "./spawn.js";
+import { newLock, spawn, type Worker } from "./spawn.js";
 import { dismiss, TEAM_BYTES } from "./team.js";
 
 /** Where in shared memory crews have their things, one after the other. */
@@ -96,9 +96,10 @@ export class Crew {
   async #enlist({ module, memory }: SharedKernels, quarters: Quarters, least: number, index: number): Promise<void> {
     const { queue, scratch, rooms } = quarters;
     const lead = index === 0 ? { rooms, ledger: queue + TEAM_BYTES, least } : undefined;
-    const start: Start = { module, memory, threads: scratch.length, queue, scratch: scratch[index], lead };
+    const lock = newLock();
+    const start: Start = { module, memory, threads: scratch.length, queue, scratch: scratch[index], lock, lead };
     let ready = () => {};
-    const worker = await spawn({
+    const worker = await spawn(lock, {
       answered: (answer) => ("ready" in answer ? ready() : this.#settle(answer)),
       died: (reason) => {
         this.#lost.add(index);
@@ -117,7 +118,7 @@ export class Crew {
     });
   }
 
-  #settle(answer: Exclude<Answer, { ready: true }>): void {
+  #settle(answer: Exclude<Answer, { ready: unknown }>): void {
     // Whoever is dismissed from a call has no result.
     if (this.#end !== undefined) return;
     const pending = this.#pending.get(answer.id);

@@ -10,6 +10,8 @@ export interface Start {
   /** Addresses of the team's queue, and of scratch of this thread's own. */
   queue: number;
   scratch: number;
+  /** A name to be locked for as long as the worker lives. */
+  lock: string | undefined;
   /** For the lead only. */
   lead?: {
     rooms: readonly Room[];
@@ -27,8 +29,11 @@ export interface Call {
   args: unknown;
 }
 
-/** Sent by a worker: that it is ready, or what came of a call. */
-export type Answer = { ready: true } | { id: number; result: unknown } | { id: number; name: string; message: string };
+/** Sent by a worker: that it is ready, and may hold its lock; or what came of a call. */
+export type Answer =
+  | { ready: true; isLocked: boolean }
+  | { id: number; result: unknown }
+  | { id: number; name: string; message: string };
 
 /** Rooms that a ledger has place for: growth is by 64 MB at the least, but near 4 GB. */
 const MOST_ROOMS = 128;

@@ -17,9 +17,18 @@ export interface Listener {
   died(reason: string): void;
 }
 
+/**
+ * A name for a worker to lock, where that is how its end is known: browsers tell nothing when they end a worker, but then
+ * its lock is for the next who asks. Node tells, and Deno and Bun end none.
+ */
+export function newLock(): string | undefined {
+  const hasLocks = typeof globalThis.Worker === "function" && globalThis.navigator?.locks !== undefined;
+  return hasLocks ? `evenkeel ${crypto.randomUUID()}` : undefined;
+}
+
 /** A worker, running the script that the package carries. */
-export async function spawn(listener: Listener): Promise<Worker> {
-  return typeof globalThis.Worker === "function" ? spawnWeb(listener) : spawnNode(listener);
+export async function spawn(lock: string | undefined, listener: Listener): Promise<Worker> {
+  return typeof globalThis.Worker === "function" ? spawnWeb(lock, listener) : spawnNode(listener);
 }
 
 /** A module of Node, by name. No bundler sees an import here, which it would look for; old versions know no other way. */
@@ -29,13 +38,15 @@ export async function nodeModule<Module>(name: string): Promise<Module> {
   return found as Module;
 }
 
-function spawnWeb({ answered, died }: Listener): Worker {
+function spawnWeb(lock: string | undefined, { answered, died }: Listener): Worker {
   const url = URL.createObjectURL(new Blob([workerScript], { type: "text/javascript" }));
   const worker = new globalThis.Worker(url, { type: "module" });
-  const isAlive = () => {
+  const isAlive = ({ data }: MessageEvent<Answer>) => {
     // The script has been read.
     URL.revokeObjectURL(url);
     worker.removeEventListener("message", isAlive);
+    if (lock === undefined || !("isLocked" in data && data.isLocked)) return;
+    navigator.locks.request(lock, () => died("the browser ended it")).catch(() => {});
   };
   worker.addEventListener("message", isAlive);
   worker.addEventListener("message", ({ data }) => answered(data));

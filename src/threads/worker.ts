@@ -49,11 +49,11 @@ function answer(port: Port, { id, method, args }: Call): void {
   }
 }
 
-function start(port: Port, { module, memory, threads, queue, scratch, lead }: Start): void {
+function start(port: Port, { module, memory, threads, queue, scratch, lead }: Start, isLocked: boolean): void {
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });
   const kernels = { ...(exports as unknown as Kernels), memory };
   const team = new Team(kernels, threads, queue, scratch);
-  port.postMessage({ ready: true });
+  port.postMessage({ ready: true, isLocked });
   if (lead === undefined) team.serve();
   else {
     const noted = { ...kernels, memory: noting(memory, new Ledger(memory.buffer, lead.ledger)) };
@@ -63,7 +63,24 @@ function start(port: Port, { module, memory, threads, queue, scratch, lead }: St
   }
 }
 
-const receive = (port: Port, message: Start | Call) => ("module" in message ? start : answer)(port, message as never);
+/** Locks a name until the worker ends, then goes on, and says whether it is locked. */
+function lockForLife(name: string, goOn: (isLocked: boolean) => void): void {
+  // Not from within the lock's own promises, where errors would be lost.
+  const soon = (isLocked: boolean) => setTimeout(goOn, 0, isLocked);
+  const hold = () => {
+    soon(true);
+    return new Promise(() => {});
+  };
+  // Pages without an origin are refused.
+  navigator.locks.request(name, hold).catch(() => soon(false));
+}
+
+function receive(port: Port, message: Start | Call): void {
+  if (!("module" in message)) answer(port, message);
+  else if (message.lock === undefined) start(port, message, false);
+  else lockForLife(message.lock, (isLocked) => start(port, message, isLocked));
+}
+
 if (typeof postMessage === "function") {
   addEventListener("message", (event) => receive(globalThis as unknown as Port, event.data));
 } else {
