@@ -7,13 +7,32 @@ import { build } from "esbuild";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const root = path.dirname(path.dirname(here));
-const SUITE = ["suite.mjs", "calls.mjs", "sha256.mjs"];
+const SUITE = ["suite.mjs", "calls.mjs", "sha256.mjs", "threads.mjs"];
 
 const RUN = `
 export async function run(api) {
   await api.init();
   return runSuite(api);
 }`;
+
+/** Workers as Node, Deno and Bun have them. */
+const WATCH = `import { syncBuiltinESMExports } from "node:module";
+import workerThreads from "node:worker_threads";
+import { runThreads, watchWorkers } from "./threads.mjs";
+const workers = watchWorkers(typeof Worker === "function" ? globalThis : workerThreads);
+syncBuiltinESMExports();
+export const run = (api, threads) => runThreads(api, threads, workers);`;
+
+const SEND = `const send = (result) => fetch("/result", { method: "POST", body: JSON.stringify(result) });
+const sendError = (error) => send({ failures: [String(error?.stack ?? error)], digests: {} });`;
+
+const page = (script, names = ["evenkeel"]) => {
+  const files = { evenkeel: "index.js", "evenkeel/threads": "threads.js" };
+  const imports = Object.fromEntries(names.map((name) => [name, `./node_modules/evenkeel/dist/${files[name]}`]));
+  return `<!doctype html><meta charset="utf-8">
+<script type="importmap">${JSON.stringify({ imports })}</script>
+<script type="module" src="./${script}"></script>`;
+};
 
 const ENTRIES = {
   "run.mjs": `import { runSuite } from "./suite.mjs";${RUN}`,
@@ -46,15 +65,40 @@ export default {
     return Response.json(await run(api));
   },
 };`,
+  "run-threads.mjs": WATCH,
+  "threads-esm.mjs": `import * as api from "evenkeel";
+import * as threads from "evenkeel/threads";
+import { run } from "./run-threads.mjs";
+console.log(JSON.stringify(await run(api, threads)));`,
+  "threads-cjs.cjs": `const api = require("evenkeel");
+const threads = require("evenkeel/threads");
+import("./run-threads.mjs").then(({ run }) => run(api, threads)).then((result) => console.log(JSON.stringify(result)));`,
+  "threads-worker.js": `import * as threads from "evenkeel/threads";
+import { runRefusal } from "./threads.mjs";
+export default {
+  async fetch() {
+    return Response.json(await runRefusal(threads));
+  },
+};`,
   // A page sends its result to the server that it came from.
   "page.js": `import * as api from "evenkeel";
 import { run } from "./run.mjs";
-const send = (result) => fetch("/result", { method: "POST", body: JSON.stringify(result) });
-run(api).then(send, (error) => send({ failures: [String(error?.stack ?? error)], digests: {} }));`,
+${SEND}
+run(api).then(send, sendError);`,
+  "threads-page.js": `import * as api from "evenkeel";
+import * as threads from "evenkeel/threads";
+import { runLoss, runRefusal, runThreads, watchWorkers } from "./threads.mjs";
+${SEND}
+async function run() {
+  if (!crossOriginIsolated) return runRefusal(threads);
+  const { failures, digests } = await runThreads(api, threads, watchWorkers(globalThis));
+  return { failures: [...failures, ...(await runLoss(threads))], digests };
+}
+run().then(send, sendError);`,
   "index.html": '<!doctype html><meta charset="utf-8"><script type="module" src="./page.js"></script>',
-  "plain.html": `<!doctype html><meta charset="utf-8">
-<script type="importmap">{ "imports": { "evenkeel": "./node_modules/evenkeel/dist/index.js" } }</script>
-<script type="module" src="./page.js"></script>`,
+  "threads.html": '<!doctype html><meta charset="utf-8"><script type="module" src="./threads-page.js"></script>',
+  "plain.html": page("page.js"),
+  "plain-threads.html": page("threads-page.js", ["evenkeel", "evenkeel/threads"]),
 };
 
 /** Packs the package and installs it into an empty folder; returns that and the packed file. */
@@ -125,27 +169,39 @@ export const bundlers = {
       });
     });
   },
-  async vite({ folder }) {
-    const { build: viteBuild } = await import("vite");
-    await viteBuild({
-      root: folder,
-      base: "./",
-      logLevel: "error",
-      build: { outDir: "bundles/vite", emptyOutDir: true },
-    });
-  },
+  vite: (app) => bundleByVite(app, "index.html", "vite"),
 };
+
+/** Vite starts from a page. */
+export async function bundleByVite({ folder }, html, name) {
+  const { build: viteBuild } = await import("vite");
+  await viteBuild({
+    root: folder,
+    base: "./",
+    logLevel: "error",
+    build: {
+      outDir: `bundles/${name}`,
+      emptyOutDir: true,
+      rollupOptions: { input: path.join(folder, html) },
+    },
+  });
+}
 
 /** Bundles for Workers and edge functions. */
 export async function bundleForServers({ folder }) {
   const options = { absWorkingDir: folder, bundle: true, format: "esm", charset: "utf8" };
-  await build({
-    ...options,
-    entryPoints: ["worker.js"],
-    conditions: ["workerd", "worker", "browser"],
-    plugins: [wasmBeside],
-    outfile: "bundles/worker.mjs",
-  });
+  for (const [from, to] of [
+    ["worker.js", "worker.mjs"],
+    ["threads-worker.js", "threads-worker.mjs"],
+  ]) {
+    await build({
+      ...options,
+      entryPoints: [from],
+      conditions: ["workerd", "worker", "browser"],
+      plugins: [wasmBeside],
+      outfile: `bundles/${to}`,
+    });
+  }
   copyFileSync(path.join(folder, "node_modules/evenkeel/dist/kernels.wasm"), path.join(folder, "bundles/kernels.wasm"));
   await build({
     ...options,

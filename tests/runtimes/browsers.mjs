@@ -1,9 +1,9 @@
-/** Browsers: bundles in Chromium, plain modules in Firefox and WebKitGTK. Those that are not installed are skipped. */
+/** Browsers: plain modules in Chromium, Firefox and WebKitGTK, bundles in Chromium. Those that are not installed are skipped. */
 import { spawn } from "node:child_process";
 import { createReadStream, existsSync, readdirSync, statSync } from "node:fs";
 import { createServer } from "node:http";
 import path from "node:path";
-import { bundlers, writeBundlePage } from "./application.mjs";
+import { bundleByVite, bundlers, writeBundlePage } from "./application.mjs";
 import { freePort, patiently } from "./processes.mjs";
 
 const LIMIT = 10 * 60 * 1000;
@@ -20,7 +20,7 @@ const firefox = found("/usr/bin/firefox-esr", "/usr/bin/firefox");
 const webkitDriver = found("/usr/bin/WebKitWebDriver");
 
 /** Serves the application, opens one of its pages by `open`, and gives what the page sends back. */
-async function resultOf({ folder }, page, open) {
+async function resultOf({ folder }, page, open, headers) {
   let take;
   const result = new Promise((resolve, reject) => {
     take = resolve;
@@ -39,6 +39,7 @@ async function resultOf({ folder }, page, open) {
     const file = path.join(folder, new URL(request.url, "http://localhost").pathname);
     if (!existsSync(file) || !statSync(file).isFile()) response.writeHead(404).end();
     else {
+      for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
       response.setHeader("content-type", TYPES[path.extname(file)] ?? "application/octet-stream");
       createReadStream(file).pipe(response);
     }
@@ -80,7 +81,12 @@ async function inFirefox(url, result) {
 
 async function inWebKit(url, result) {
   const port = await freePort();
-  const environment = { LIBGL_ALWAYS_SOFTWARE: "1", WEBKIT_DISABLE_COMPOSITING_MODE: "1" };
+  const environment = {
+    LIBGL_ALWAYS_SOFTWARE: "1",
+    WEBKIT_DISABLE_COMPOSITING_MODE: "1",
+    // Safari has SharedArrayBuffer in isolated pages; this build of its engine wants to be asked.
+    JSC_useSharedArrayBuffer: "1",
+  };
   const driver = spawn("xvfb-run", ["-a", webkitDriver, `--port=${port}`, "--host=127.0.0.1"], {
     stdio: "ignore",
     detached: true,
@@ -116,28 +122,54 @@ function webkitOptions() {
 }
 
 const missing = (name) => `${name} is not installed`;
-const inBrowser = (name, binary, open, page, prepare) => ({
+const inBrowser = (name, binary, open, page, { suite, prepare, headers = {} }) => ({
   name,
+  suite,
   async run(app) {
     if (binary === undefined) return missing(name.split(",")[0]);
     await prepare?.(app);
-    return resultOf(app, page, open);
+    return resultOf(app, page, open, headers);
   },
 });
 
+/** The headers of pages that may share memory between threads. */
+const isolated = (embedder) => ({
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-embedder-policy": embedder,
+});
+
+/** All that a page of the package needs to be allowed. */
+const policy = {
+  "content-security-policy": "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src blob:",
+};
+
+const inBrowsers = [
+  ["Chromium", chromium, inChromium],
+  ["Firefox", firefox, inFirefox],
+  ["WebKitGTK", webkitDriver && found("/usr/bin/xvfb-run") && webkitDriver, inWebKit],
+];
+
 export const browsers = [
-  inBrowser("Chromium, plain modules", chromium, inChromium, "plain.html"),
+  ...inBrowsers.flatMap(([name, binary, open]) => [
+    inBrowser(`${name}, plain modules`, binary, open, "plain.html", { suite: "package" }),
+    inBrowser(`${name}, threads`, binary, open, "plain-threads.html", {
+      suite: "threads",
+      headers: isolated("require-corp"),
+    }),
+    inBrowser(`${name}, threads are refused without the headers`, binary, open, "plain-threads.html", {}),
+  ]),
   ...Object.entries(bundlers).map(([name, bundle]) =>
-    inBrowser(`Chromium, ${name}`, chromium, inChromium, `bundles/${name}/index.html`, async (app) => {
-      await bundle(app);
-      if (name !== "vite") writeBundlePage(app, name);
+    inBrowser(`Chromium, ${name}`, chromium, inChromium, `bundles/${name}/index.html`, {
+      suite: "package",
+      async prepare(app) {
+        await bundle(app);
+        if (name !== "vite") writeBundlePage(app, name);
+      },
     }),
   ),
-  inBrowser("Firefox, plain modules", firefox, inFirefox, "plain.html"),
-  inBrowser(
-    "WebKitGTK, plain modules",
-    webkitDriver && found("/usr/bin/xvfb-run") && webkitDriver,
-    inWebKit,
-    "plain.html",
-  ),
+  inBrowser("Chromium, threads, vite", chromium, inChromium, "bundles/vite-threads/threads.html", {
+    suite: "threads",
+    prepare: (app) => bundleByVite(app, "threads.html", "vite-threads"),
+    headers: { ...isolated("credentialless"), ...policy },
+  }),
 ];

@@ -36,6 +36,7 @@ async function run(cwd, binary, ...args) {
 /** Something to be run, or why it cannot be. */
 const runtime = (name, binary, ...args) => ({
   name,
+  suite: args.some((arg) => arg.startsWith("threads-")) ? "threads" : "package",
   run: (app) => (binary === undefined ? "its package is not installed" : run(app.folder, binary, ...args)),
 });
 
@@ -50,8 +51,21 @@ export const processes = [
   runtime("Deno", deno, "run", "--allow-read", "--node-modules-dir=manual", "esm.mjs"),
   runtime("Bun, import", bun, "esm.mjs"),
   runtime("Bun, require", bun, "cjs.cjs"),
-  { name: "workerd", run: (app) => (workerd === undefined ? "its package is not installed" : answerOfWorkerd(app)) },
-  { name: "miniflare", run: answerOfMiniflare },
+  ...nodes.map(({ version, binary }) => runtime(`Node ${version}, threads`, binary, "threads-esm.mjs")),
+  runtime("Node, threads, require", process.execPath, "threads-cjs.cjs"),
+  runtime("Deno, threads", deno, "run", "--node-modules-dir=manual", "threads-esm.mjs"),
+  runtime("Bun, threads", bun, "threads-esm.mjs"),
+  ...[
+    { suite: "package", suffix: "", script: "worker.mjs" },
+    { suffix: ", threads are refused", script: "threads-worker.mjs" },
+  ].flatMap(({ suite, suffix, script }) => [
+    {
+      name: `workerd${suffix}`,
+      suite,
+      run: (app) => (workerd === undefined ? "its package is not installed" : answerOfWorkerd(app, script)),
+    },
+    { name: `miniflare${suffix}`, suite, run: (app) => answerOfMiniflare(app, script) },
+  ]),
 ];
 
 /** A port that is free now. */
@@ -109,16 +123,16 @@ const worker :Workerd.Worker = (
   }
 }
 
-function answerOfWorkerd({ folder }) {
-  return withWorkerd(path.join(folder, "bundles"), "worker.mjs", async (url) => (await fetch(url)).json());
+function answerOfWorkerd({ folder }, script) {
+  return withWorkerd(path.join(folder, "bundles"), script, async (url) => (await fetch(url)).json());
 }
 
-async function answerOfMiniflare({ folder }) {
+async function answerOfMiniflare({ folder }, script) {
   const { Miniflare } = await import("miniflare");
   const miniflare = new Miniflare({
     modules: true,
     modulesRoot: path.join(folder, "bundles"),
-    scriptPath: path.join(folder, "bundles/worker.mjs"),
+    scriptPath: path.join(folder, "bundles", script),
     modulesRules: [
       { type: "ESModule", include: ["**/*.mjs"] },
       { type: "CompiledWasm", include: ["**/*.wasm"] },

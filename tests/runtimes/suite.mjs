@@ -29,7 +29,7 @@ export function runSuite(api) {
     };
     try {
       digests[name] = digestOf(
-        eachDtype((dtype) =>
+        DTYPES.map((dtype) =>
           shapes.map((shape) => {
             const heap = digestOf(run(watched, makerOf({ dtype }), shape));
             const linear = digestOf(run(watched, makerOf({ dtype, api, made }), shape));
@@ -40,7 +40,7 @@ export function runSuite(api) {
         ),
       );
       digests[`${name}, not finite`] = digestOf(
-        eachDtype((dtype) =>
+        DTYPES.map((dtype) =>
           shapes
             .filter((shape) => shape === undefined || sizeOf(shape) < LONG)
             .map((shape) => attempt(() => run(api, makerOf({ dtype, spoiled: true }), shape))),
@@ -60,7 +60,7 @@ export function runSuite(api) {
   return { failures, digests };
 }
 
-const eachDtype = (run) => ["float32", "float64"].map(run);
+export const DTYPES = ["float32", "float64"];
 const sizeOf = (shape) => shape.reduce((product, size) => product * size, 1);
 /** Longer inputs than this show nothing new about numbers that are not finite. */
 const LONG = 20000;
@@ -86,7 +86,7 @@ export function compareDigests(digests, wanted) {
  * Pseudo-random inputs, whole numbers until the last step: Math.random and Math.sin differ between engines. Spoiled ones
  * have a NaN and both infinities in the first input.
  */
-function makerOf({ dtype, api, made, spoiled = false }) {
+export function makerOf({ dtype, api, made, spoiled = false }) {
   const source = (seed) => {
     let state = Math.imul(seed + 1, 2654435761) >>> 0;
     return () => {
@@ -120,7 +120,7 @@ function makerOf({ dtype, api, made, spoiled = false }) {
 
 const bytesOf = (text) => Uint8Array.from(text, (character) => character.charCodeAt(0));
 
-function digestOf(value) {
+export function digestOf(value) {
   const hash = new Sha256();
   absorb(hash, value);
   return hash.digest();
