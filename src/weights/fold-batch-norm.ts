@@ -94,13 +94,16 @@ export function foldBatchNorm(
   const scale = gamma.map((value, c) => value / Math.sqrt(variance[c] + eps));
   const folded = new (arrayClass(weight.dtype))(weight.length);
   const values = elementsOf(weight);
+  // Elements behind the last of the axes stand side by side and share their channel.
   const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((product, size) => product * size, 1));
-  const groupStride = weight.length / groups;
-  for (let i = 0; i < values.length; i++) {
+  const run = Math.min(...axes.map((axis) => strides[axis]));
+  const groupSize = weight.length / groups;
+  for (let from = 0; from < values.length; from += run) {
     let channel = 0;
-    for (const axis of axes) channel = channel * shape[axis] + (Math.floor(i / strides[axis]) % shape[axis]);
-    if (groups > 1) channel += Math.floor(i / groupStride) * perGroup;
-    folded[i] = values[i] * scale[channel];
+    for (const axis of axes) channel = channel * shape[axis] + (Math.floor(from / strides[axis]) % shape[axis]);
+    if (groups > 1) channel += Math.floor(from / groupSize) * perGroup;
+    const factor = scale[channel];
+    for (let at = from; at < from + run; at++) folded[at] = values[at] * factor;
   }
   const bias = offset.map((value, c) => (value - mean[c]) * scale[c] + beta[c]);
   return {

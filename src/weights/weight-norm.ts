@@ -1,9 +1,8 @@
-import { cellMoments } from "../core/cells.js";
 import { checkNumber, fail, show } from "../core/errors.js";
-import { geometryOf, type Layout } from "../core/geometry.js";
-import { applyGroups, byChannel } from "../core/grouped.js";
+import { geometryOf, type Layout, pooled } from "../core/geometry.js";
+import { applyGroups, byChannel, channelMoments } from "../core/grouped.js";
 import { keepInput, Layer, Parameter, type Saved, type StateDict, type StateEntry, savedInput } from "../core/layer.js";
-import { mergeCells, varianceOf } from "../core/moments.js";
+import { varianceOf } from "../core/moments.js";
 import { directSlices, directSlicesGrad, type Slices, sliceLengths, slicesOf } from "../core/slices.js";
 import {
   arrayClass,
@@ -188,11 +187,11 @@ export function weightNormInit(
 ): { g: Tensor; bias: Tensor; y: Tensor } {
   const method = "weightNormInit";
   const operand = readTensor(method, "t", t);
-  const geometry = geometryOf(method, operand, options.layout);
+  const geometry = pooled(geometryOf(method, operand, options.layout));
   const initScale = checkNumber(method, "initScale", options.initScale ?? 1, 0, true);
   const eps = checkNumber(method, "eps", options.eps ?? 1e-10, 0);
   const channels = byChannel(geometry);
-  const moments = mergeCells(cellMoments(operand, geometry), channels.groups, channels.groupOf);
+  const moments = channelMoments(operand, geometry);
   const g = varianceOf(moments).map((variance) => initScale / Math.sqrt(variance + eps));
   const y = new Target(method, undefined, operand);
   const { mean } = moments;
