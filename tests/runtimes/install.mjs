@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 export function installRuntimes() {
   const here = fileURLToPath(new URL(".", import.meta.url));
   if (existsSync(`${here}node_modules/publint`)) return;
-  const args = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
+  // Without a lock file, whose list of every platform's optional packages `npm ci` wants whole, fetched or not.
+  const args = ["install", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"];
   execFileSync("npm", args, { cwd: here, stdio: ["ignore", "ignore", "inherit"] });
 }
