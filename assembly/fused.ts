@@ -269,35 +269,9 @@ function runGradTwo<T, P>(
       0,
     );
   }
-  for (; i < end; i += 16) {
-    const g = dy + i;
-    const z = x + i;
-    const d = dx + i;
-    Two.at<T, P>(
-      d,
-      d + stride,
-      q + i,
-      s + i,
-      g,
-      g + stride,
-      z,
-      z + stride,
-      w + i,
-      c0,
-      r0,
-      h0,
-      p0,
-      k0,
-      c1,
-      r1,
-      h1,
-      p1,
-      k1,
-      0,
-    );
-  }
   const rest = n & (v.lanes<T>() - 1);
-  if (rest) {
+  const bytes = <usize>n * sizeof<T>();
+  for (; i < bytes; i += 16) {
     const g = dy + i;
     const z = x + i;
     const d = dx + i;
@@ -321,7 +295,7 @@ function runGradTwo<T, P>(
       h1,
       p1,
       k1,
-      rest,
+      i < end ? 0 : rest,
     );
   }
 }

@@ -112,37 +112,6 @@ export function rowGradSums<T>(
   }
 }
 
-export function rowGradAffine<T>(
-  dx: usize,
-  dy: usize,
-  x: usize,
-  center: usize,
-  r: usize,
-  w: usize,
-  p: usize,
-  c: usize,
-  rows: i32,
-  n: i32,
-  first: i32,
-  period: i32,
-): void {
-  const bytes = <usize>n * sizeof<T>();
-  let i = first % period;
-  for (let row = 0; row < rows; row++) {
-    const at = <usize>i * sizeof<T>();
-    const k0 = v.loadSplat<T>(center + at);
-    const k1 = v.loadSplat<T>(r + at);
-    const k2 = v.loadSplat<T>(w + at);
-    const k3 = v.loadSplat<T>(p + at);
-    const k4 = v.loadSplat<T>(c + at);
-    map<T, GradientAffine>(dx, x, dy, 0, 0, n, k0, k1, k2, k3, k4);
-    x += bytes;
-    dy += bytes;
-    dx += bytes;
-    if (++i == period) i = 0;
-  }
-}
-
 /**
  * dg = Σdy·x/‖x‖ and dx = (g·dy − g·dg·x/‖x‖)/‖x‖ of each row, for y = g·x/‖x‖; `length` is ‖x‖, f64 as g and dg, one a
  * row. Where it is below eps, the divisor is eps, and constant. dx may be dy or x.

@@ -417,18 +417,6 @@ export abstract class v {
     );
   }
 
-  /** The least lane; NaN if any is NaN. */
-  @inline
-  static minLane<T>(v: v128): T {
-    if (sizeof<T>() == 8) return <T>f64.min(f64x2.extract_lane(v, 0), f64x2.extract_lane(v, 1));
-    return <T>(
-      f32.min(
-        f32.min(f32x4.extract_lane(v, 0), f32x4.extract_lane(v, 1)),
-        f32.min(f32x4.extract_lane(v, 2), f32x4.extract_lane(v, 3)),
-      )
-    );
-  }
-
   /** The greatest lane; NaN if any is NaN. */
   @inline
   static maxLane<T>(v: v128): T {

@@ -27,10 +27,6 @@ const ROW_KERNELS: { readonly [Name in BaseName]?: Roles<Name> } = {
   rowMoments: ["value", "value", "data", "rows", "n", "shared"],
   rowAffine: ["data", "data", "shared", "shared", "shared", "rows", "n", "first", "shared"],
   rowGradSums: ["value", "value", "data", "data", "shared", "rows", "n", "first", "shared"],
-  rowGradAffine: [
-    ...(["data", "data", "data", "shared", "shared", "shared", "shared", "shared"] as const),
-    ...(["rows", "n", "first", "shared"] as const),
-  ],
   rowNormalize: [
     ...(["data", "data", "shared", "shared", "value", "value"] as const),
     ...(["rows", "n", "first", "shared", "shared", "shared"] as const),
