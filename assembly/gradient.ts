@@ -112,41 +112,6 @@ export function rowGradSums<T>(
   }
 }
 
-/**
- * dg = Σdy·x/‖x‖ and dx = (g·dy − g·dg·x/‖x‖)/‖x‖ of each row, for y = g·x/‖x‖; `length` is ‖x‖, f64 as g and dg, one a
- * row. Where it is below eps, the divisor is eps, and constant. dx may be dy or x.
- */
-export function rowToLengthGrad<T>(
-  dx: usize,
-  dg: usize,
-  dy: usize,
-  x: usize,
-  length: usize,
-  g: usize,
-  rows: i32,
-  n: i32,
-  eps: f64,
-): void {
-  const bytes = <usize>n * sizeof<T>();
-  const end = length + ((<usize>rows) << 3);
-  const k0 = v.zero();
-  for (; length < end; length += 8, g += 8, dg += 8) {
-    const size = load<f64>(length);
-    const r = 1 / max<f64>(size, eps);
-    const gain = load<f64>(g);
-    runGradSums<T>(dy, x, 0, n, 0);
-    const slope = runSecond * r;
-    store<f64>(dg, slope);
-    const k1 = v.splat<T>(<T>r);
-    const k2 = v.splat<T>(<T>gain);
-    const k3 = v.splat<T>(<T>(size < eps ? 0 : -gain * slope * r));
-    map<T, GradientAffine>(dx, x, dy, 0, 0, n, k0, k1, k2, k3, k0);
-    x += bytes;
-    dy += bytes;
-    dx += bytes;
-  }
-}
-
 /** Σdy·w and Σdy·w·(x − c) of each row, c the mean rounded to T; f64, added to. */
 export function rowWeightedGradSums<T>(
   sumG: usize,

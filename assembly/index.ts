@@ -33,6 +33,7 @@ export {
 export * from "./kernels.generated";
 export { matmulScratchBytes } from "./matmul";
 export { mergeMoments } from "./moments";
+export { unitScratchBytes } from "./norms";
 export {
   exp,
   pow,

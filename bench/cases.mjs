@@ -102,6 +102,7 @@ const table = [
   ["whitening, fit and transform", "whitening", [10000, 64], TENSOR, BRIEF],
   ["covariate shift weights", "covariateShiftWeights", [10000, 16], HEAP, BRIEF],
   ["rows to unit length", "unitRows", [10000, 384], BOTH, SLOW],
+  ["rows to unit length, in place", "unitRows", [10000, 384], BOTH, { ...SLOW, inPlace: true }],
   ["rows to unit length backward", "unitRowsBackward", [10000, 384], TENSOR, BRIEF],
   ["image to tensor", "imageToTensor", [1, 3, 224, 224], BOTH],
   ["image to tensor, into an array that is there", "imageToTensor", [1, 3, 224, 224], HEAP, { reuse: true }],

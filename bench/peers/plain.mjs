@@ -20,11 +20,13 @@ export const operations = {
   ...preprocessing,
 };
 
-/** Into an array that is there where ours has `out`, else into a fresh one, as ours are. */
+/** Into x where the case is in place, into an array that is there where ours has `out`, else into a fresh one. */
 export function contestant(loop, problem) {
-  const data = Object.fromEntries(Object.entries(problem.inputs).map(([key, value]) => [key, value.data]));
+  const { inPlace } = problem.options;
+  const entries = Object.entries(problem.inputs);
+  const data = Object.fromEntries(entries.map(([key, { data }]) => [key, inPlace ? data.slice() : data]));
   const length = elements(problem.outShape);
-  const kept = problem.reuses ? new Float32Array(length) : undefined;
+  const kept = inPlace ? data.x : problem.reuses ? new Float32Array(length) : undefined;
   const run = () => loop(data, kept ?? new Float32Array(length), problem);
   return { run, result: run };
 }

@@ -49,8 +49,8 @@ def torch_operations():
     def instance_norm(_, x, weight, bias, **__):
         return F.instance_norm(x, weight=weight, bias=bias, eps=EPS)
 
-    def unit_rows(_, x):
-        return F.normalize(x)
+    def unit_rows(p, x):
+        return F.normalize(x, out=x if p["options"].get("inPlace") else None)
 
     def unit_weights(p, x):
         return x / torch.linalg.vector_norm(x.flatten(1), dim=1).reshape([-1] + [1] * (x.dim() - 1))

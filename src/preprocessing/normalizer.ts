@@ -1,5 +1,5 @@
 import { checkOneOf } from "../core/errors.js";
-import { type DType, elementBytes, heap64, kernelsOf, scratch, scratchF64, withScratch } from "../core/memory.js";
+import { elementBytes, kernels, kernelsOf, scratch, withScratch } from "../core/memory.js";
 import { stream } from "../core/stream.js";
 import { checkSame, Target, type Tensor } from "../core/tensor.js";
 import { type RowsLike, readRows } from "./rows.js";
@@ -11,18 +11,6 @@ export type Norm = "l1" | "l2" | "max";
 export interface NormalizeOptions extends TransformOptions {
   /** Default "l2". */
   norm?: Norm;
-}
-
-/** Norms and factors in this range, and their inverses, are far from the ends of the element type. */
-function safeRange(dtype: DType): { low: number; high: number } {
-  const exponent = dtype === "float64" ? 1000 : 100;
-  return { low: 2 ** -exponent, high: 2 ** exponent };
-}
-
-/** The kernel that writes unit rows, and their norms; a row of zeros has norm 0 and stays. */
-function unitKernel(norm: Norm, dtype: DType) {
-  const k = kernelsOf(dtype);
-  return { l1: k.rowUnit1, l2: k.rowUnit2, max: k.rowUnitMax }[norm];
 }
 
 /**
@@ -48,9 +36,11 @@ function normalizeRows(method: string, x: RowsLike, options: NormalizeOptions): 
   const y = new Target(method, options.out, operand);
   y.checkOverlap(method, "x", operand);
   const [rows, n] = operand.shape;
-  const kernel = unitKernel(norm, operand.dtype);
-  stream({ rows, n }, [operand], [y], ([from, to], chunk) => {
-    kernel(to, 0, from, chunk.rows, n);
+  const k = kernelsOf(operand.dtype);
+  const kernel = { l1: k.rowUnit1, l2: k.rowUnit2, max: k.rowUnitMax }[norm];
+  withScratch(() => {
+    const workspace = scratch(kernels().unitScratchBytes());
+    stream({ rows, n }, [operand], [y], ([from, to], chunk) => kernel(to, from, chunk.rows, n, workspace));
   });
   return y.result;
 }
@@ -79,42 +69,12 @@ export function normalizeBackward(
   const dx = new Target(method, options.out, operand);
   dx.checkOverlap(method, "dy", gradient);
   dx.checkOverlap(method, "x", operand);
-  const { dtype } = operand;
   const [rows, n] = operand.shape;
-  const k = kernelsOf(dtype);
-  // Small chunks in linear memory too, since each takes scratch for its y.
-  const toUnit = unitKernel(norm, dtype);
-  const { low, high } = safeRange(dtype);
-  // Small chunks in linear memory too, since each takes scratch for its y.
-  stream({ rows, n, fixed: true }, [gradient, operand], [dx], ([g, from, to], { rows: part }) => {
-    withScratch(() => {
-      const y = scratch(part * n * elementBytes(dtype));
-      const norms = scratch(8 * part);
-      const zeros = scratchF64(part);
-      const ones = scratch(8 * part);
-      // 1/norm as a product of two factors within the element type; 0 for a norm of 0.
-      const inverses = scratch(8 * part);
-      const rests = scratch(8 * part);
-      const unused = scratchF64(part);
-      const slopes = scratchF64(part);
-      toUnit(y, norms, from, part, n);
-      k.planeGradSums(unused, slopes, g, y, zeros, part, n, 0, part);
-      if (norm === "l1") k.rowSign(y, y, part * n);
-      const values = heap64();
-      let hasRest = false;
-      for (let r = 0; r < part; r++) {
-        const size = values[norms / 8 + r];
-        const inverse = size === 0 ? 0 : Math.max(low, Math.min(high, 1 / size));
-        const isClamped = inverse === low || inverse === high;
-        hasRest ||= isClamped;
-        values[ones / 8 + r] = 1;
-        values[inverses / 8 + r] = inverse;
-        values[rests / 8 + r] = isClamped ? 1 / (size * inverse) : 1;
-        values[slopes / 8 + r] *= -1;
-      }
-      k.planeGradAffine(to, g, y, zeros, inverses, ones, slopes, zeros, part, n, 0, part);
-      if (hasRest) k.rowStandardize(to, to, 0, 0, zeros, rests, part, n, 0, 1);
-    });
+  const k = kernelsOf(operand.dtype);
+  const kernel = { l1: k.rowUnitGrad1, l2: k.rowUnitGrad2 }[norm];
+  withScratch(() => {
+    const row = scratch(n * elementBytes(operand.dtype));
+    stream({ rows, n }, [gradient, operand], [dx], ([g, from, to], chunk) => kernel(to, g, from, chunk.rows, n, row));
   });
   return { dx: dx.result };
 }

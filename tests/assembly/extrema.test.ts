@@ -29,13 +29,6 @@ describe.each(["float32", "float64"] as const)("elementwise kernels of %s", (dty
     }
   });
 
-  it("rowSign gives 1, -1 or 0, for NaN too", () => {
-    for (const x of [special, ...inputs]) {
-      const want = x.map((value) => (value > 0 ? 1 : value < 0 ? -1 : 0));
-      expect(run(x, (at, n) => kernelsOf(dtype).rowSign(at, at, n))).toEqual(want);
-    }
-  });
-
   it("colMinMax finds the least and greatest of each column, and passes over NaN", () => {
     const x = Float64Array.from(values(40 * 67, 1, 0, 4), (value, i) => (i % 11 === 3 ? NaN : Math.fround(value)));
     for (const cols of [1, 2, 3, 4, 5, 7, 8, 16, 17, 40]) {
