@@ -111,6 +111,7 @@ export function splitKernels(module: Kernels, team: Team, least: number): Kernel
     split[`matmul_${type}`] = matmul(add, width);
   }
   split.addGram_f64 = addGram(module, team, least);
+  split.applyReflections_f64 = applyReflections(module, team, least);
   return { ...module, ...split } as Kernels;
 }
 
@@ -324,5 +325,25 @@ function addGram(module: Kernels, team: Team, least: number): Kernel {
       jobs.push({ name: "multiplyAdd_f64", args: [...args, SCRATCH] });
     }
     team.run(jobs);
+  };
+}
+
+/** Reflections of rows: a part of them for each thread, no more, since each part makes the blocks of reflections anew. */
+function applyReflections(module: Kernels, team: Team, least: number): Kernel {
+  return (z, a, tau, rows, first, count, stride, work, product) => {
+    if (rows * count * stride < least * PRODUCTS_PER_ELEMENT) {
+      return module.applyReflections_f64(z, a, tau, rows, first, count, stride, work, product);
+    }
+    withScratch(() => {
+      const height = Math.ceil(rows / team.threads);
+      const jobs: Job[] = [];
+      for (let i = 0; i < rows; i += height) {
+        const size = Math.min(height, rows - i);
+        const own = scratch(module.applyReflectionsScratchBytes(size, stride));
+        const args = [z + 8 * i * stride, a, tau, size, first, count, stride, own, SCRATCH];
+        jobs.push({ name: "applyReflections_f64", args });
+      }
+      team.run(jobs);
+    });
   };
 }
