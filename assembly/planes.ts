@@ -20,7 +20,7 @@ import { v } from "./vec";
 /** Bytes of one array that are worked on at a time: with those of the gradient they stay in a second-level cache. */
 const BLOCK_BYTES: i32 = 1 << 18;
 
-/** Bytes of a part that are worth a jump to the next part: a page. */
+/** Bytes of a part, over all groups that are worked on together, that are worth a jump to the next part: a page. */
 const PART_BYTES: i32 = 4096;
 
 /** y = (x − mean)·scale + shift over one run. */
@@ -138,9 +138,11 @@ export function planeGradSums<T>(
   }
 }
 
-/** Groups that are worked on together: one, or as many as make jumps from part to part worth while. */
+/**
+ * Groups that are worked on together: as many as make jumps from part to part worth while, and so many short ones that the
+ * processor has the divisions and roots of several under way.
+ */
 function groupsAtOnce(parts: i32, partBytes: i32): i32 {
-  if (parts == 1) return 1;
   const worth = (PART_BYTES + partBytes - 1) / partBytes;
   const fit = BLOCK_BYTES / partBytes / parts;
   return max(1, min(worth, fit));

@@ -8,7 +8,17 @@
  * from one step to the next (measureCells, transformCells, sumCells, gradientCells), given by address.
  */
 import type { Geometry } from "./geometry.js";
-import { clearF64, copyF64, elementBytes, heap8, kernels, kernelsOf, scratch, withScratch } from "./memory.js";
+import {
+  clearF64,
+  elementBytes,
+  heap8,
+  kernels,
+  kernelsOf,
+  passingCopyF64,
+  passingF64,
+  scratch,
+  withScratch,
+} from "./memory.js";
 import type { Moments } from "./moments.js";
 import { type Chunk, stageValues, stream } from "./stream.js";
 import type { Operand, Target } from "./tensor.js";
@@ -32,7 +42,7 @@ export interface GradientAffine {
 /** Where vectors of f64 lie in linear memory. */
 export type AddressesOf<Vectors> = { readonly [Name in keyof Vectors]: number };
 
-/** Σdy and Σdy·(x − mean) of each cell. */
+/** Σdy and Σdy·(x − mean) of each cell, for the length of a call. */
 export interface GradSums {
   dy: Float64Array;
   dyx: Float64Array;
@@ -86,7 +96,7 @@ export function cellMoments(x: Operand, geometry: Geometry, mask?: Mask): Moment
   return withScratch(() => {
     const [mean, m2] = [scratch(8 * cells), scratch(8 * cells)];
     const count = measureCells(mean, m2, x, geometry, mask);
-    return { count, mean: copyF64(mean, cells), m2: copyF64(m2, cells) };
+    return { count, mean: passingCopyF64(mean, cells), m2: passingCopyF64(m2, cells) };
   });
 }
 
@@ -96,7 +106,7 @@ export function measureCells(mean: number, m2: number, x: Operand, geometry: Geo
   const cells = geometry.n * c;
   const k = kernelsOf(x.dtype);
   const width = elementBytes(x.dtype);
-  const counts = new Float64Array(cells);
+  const counts = passingF64(cells);
   clearF64(mean, cells);
   clearF64(m2, cells);
   withScratch(() => {
@@ -198,7 +208,7 @@ export function cellGradSums(dy: Operand, x: Operand, geometry: Geometry, mean: 
     const [sumDy, sumDyx] = [scratch(8 * cells), scratch(8 * cells)];
     const means = stageValues(mean, "float64");
     sumCells({ dy: sumDy, dyx: sumDyx }, dy, x, geometry, means, mean.length, mask);
-    return { dy: copyF64(sumDy, cells), dyx: copyF64(sumDyx, cells) };
+    return { dy: passingCopyF64(sumDy, cells), dyx: passingCopyF64(sumDyx, cells) };
   });
 }
 

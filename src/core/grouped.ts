@@ -17,11 +17,11 @@ import {
 import type { Geometry } from "./geometry.js";
 import {
   clearF64,
-  copyF64,
   heap64,
   kernels,
   kernelsOf,
   passingCopyF64,
+  passingF64,
   scratch,
   scratchF64,
   withScratch,
@@ -81,12 +81,12 @@ export function channelMoments(x: Operand, geometry: Geometry, mask?: Mask): Mom
 
 /** Σ over the cells of each channel. */
 export function sumChannels(cells: Float64Array, channels: number): Float64Array {
-  const sums = new Float64Array(channels);
-  for (let i = 0; i < cells.length; i++) sums[i % channels] += cells[i];
+  const sums = passingF64(channels);
+  for (let i = 0, channel = 0; i < cells.length; i++, channel = nextOf(channel, channels)) sums[channel] += cells[i];
   return sums;
 }
 
-/** mean and rstd of each group, N values in each. */
+/** mean and rstd of each group, N values in each; as they are found, for the length of a call. */
 export interface GroupStatistics {
   mean: Float64Array;
   rstd: Float64Array;
@@ -140,7 +140,9 @@ const NONE = new Float64Array(0);
 
 /** Values in each group. */
 function countsOf({ bands, groups, parts, lastParts, length }: Tiles): Float64Array {
-  return new Float64Array(bands * groups).fill(parts * length).fill(lastParts * length, (bands - 1) * groups);
+  return passingF64(bands * groups)
+    .fill(parts * length)
+    .fill(lastParts * length, (bands - 1) * groups);
 }
 
 /**
@@ -183,7 +185,8 @@ export function normalizeGroups(
     }
     if (!saves) return { count: NONE, mean: NONE, m2: NONE, rstd: NONE };
     if (fits) count = countsOf(tiles);
-    return { count, mean: copyF64(mean, groups), m2: copyF64(m2, groups), rstd: copyF64(rstd, groups) };
+    const [means, m2s, rstds] = [mean, m2, rstd].map((vector) => passingCopyF64(vector, groups));
+    return { count, mean: means, m2: m2s, rstd: rstds };
   });
 }
 

@@ -259,22 +259,51 @@ const SHORT_BYTES = 1 << 13;
 
 let chunk = new ArrayBuffer(0);
 let chunkTop = 0;
+/** All chunks there are. */
+const chunks = new WeakSet<ArrayBufferLike>();
 
 /**
  * n f64 zeros for the length of a call. V8 allocates a typed array of more than 64 bytes outside its heap, which takes ten
  * times as long as a view: short ones are views of one buffer. That buffer is why they may not leave the package, where
- * someone could transfer it.
+ * someone could transfer it: what outlives the call goes through `keep`.
  */
 export function passingF64(n: number): Float64Array {
   const bytes = n * 8;
   if (bytes <= 64 || bytes > SHORT_BYTES) return new Float64Array(n);
   if (chunkTop + bytes > chunk.byteLength) {
     chunk = new ArrayBuffer(CHUNK_BYTES);
+    chunks.add(chunk);
     chunkTop = 0;
   }
   const values = new Float64Array(chunk, chunkTop, n);
   chunkTop += bytes;
   return values;
+}
+
+/** f(value, i) of each value, for the length of a call. */
+export function mapF64(values: Float64Array, f: (value: number, i: number) => number): Float64Array {
+  const mapped = passingF64(values.length);
+  for (let i = 0; i < mapped.length; i++) mapped[i] = f(values[i], i);
+  return mapped;
+}
+
+/** `found`, with an array of its own in the place of each that was made for the length of a call. */
+export function keep<Found>(found: Found): Found {
+  if (found instanceof Float64Array) return chunks.has(found.buffer) ? (found.slice() as typeof found) : found;
+  if (typeof found !== "object" || found === null) return found;
+  if (Array.isArray(found)) {
+    const kept = typeof found[0] === "object" ? found.map(keep) : found;
+    return kept.some((entry, i) => entry !== found[i]) ? (kept as typeof found) : found;
+  }
+  if (Object.getPrototypeOf(found) !== Object.prototype) return found;
+  let copy: Found | undefined;
+  for (const key in found) {
+    const kept = keep(found[key]);
+    if (kept === found[key]) continue;
+    copy ??= { ...found };
+    copy[key] = kept;
+  }
+  return copy ?? found;
 }
 
 /** `copyF64` for the length of a call. */

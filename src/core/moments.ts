@@ -1,6 +1,7 @@
 /** Count, mean and M2 = Σ(x − mean)² of cells, and their merge: the first step of every method, in f64. */
-import { arraysF64 } from "./memory.js";
+import { passingF64 } from "./memory.js";
 
+/** For the length of a call, as all that is found here. */
 export interface Moments {
   /** Values in each cell. */
   count: Float64Array;
@@ -9,8 +10,7 @@ export interface Moments {
 }
 
 export function emptyMoments(cells: number): Moments {
-  const [count, mean, m2] = arraysF64(3, cells);
-  return { count, mean, m2 };
+  return { count: passingF64(cells), mean: passingF64(cells), m2: passingF64(cells) };
 }
 
 /**
@@ -46,19 +46,16 @@ export function rstdOf(moments: Moments, eps: number): Float64Array {
   return rstdOfVariance(varianceOf(moments), eps);
 }
 
-/** 1 / √(variance + eps), in `rstd`. */
-export function rstdOfVariance(
-  variance: Float64Array,
-  eps: number,
-  rstd: Float64Array = new Float64Array(variance.length),
-): Float64Array {
+/** 1 / √(variance + eps). */
+export function rstdOfVariance(variance: Float64Array, eps: number): Float64Array {
+  const rstd = passingF64(variance.length);
   for (let i = 0; i < rstd.length; i++) rstd[i] = 1 / Math.sqrt(variance[i] + eps);
   return rstd;
 }
 
 /** The biased variance M2/count of each cell. */
 export function varianceOf({ count, m2 }: Moments): Float64Array {
-  const variance = new Float64Array(m2.length);
+  const variance = passingF64(m2.length);
   for (let i = 0; i < variance.length; i++) variance[i] = m2[i] / count[i];
   return variance;
 }

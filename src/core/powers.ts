@@ -9,12 +9,23 @@
 import { streamCells } from "./cells.js";
 import { checkNumber } from "./errors.js";
 import type { Geometry } from "./geometry.js";
-import { copyF64, type DType, elementBytes, kernels, kernelsOf, scratch, scratchF64, withScratch } from "./memory.js";
+import {
+  type DType,
+  elementBytes,
+  kernels,
+  kernelsOf,
+  mapF64,
+  passingCopyF64,
+  passingF64,
+  scratch,
+  scratchF64,
+  withScratch,
+} from "./memory.js";
 import type { RowOptions } from "./rows.js";
 import { stageValues, stageWhole, stream } from "./stream.js";
 import type { Operand, Target } from "./tensor.js";
 
-/** Σ|x − mean|^p of each cell, and Σ|x − mean|^(p−1)·sign(x − mean), its slope. */
+/** Σ|x − mean|^p of each cell, and Σ|x − mean|^(p−1)·sign(x − mean), its slope; for the length of a call. */
 export interface PowerSums {
   powers: Float64Array;
   slopes: Float64Array;
@@ -46,14 +57,8 @@ function lanesOf(x: Operand, p: number, largestSquares: number): DType {
 
 /** The mean rounded to the type of the lanes, and what is left of it. */
 function stageMean(mean: Float64Array, lanes: DType): { center: number; rest: number } {
-  const rounded = lanes === "float64" ? mean : Float32Array.from(mean);
-  return {
-    center: stageValues(rounded, lanes),
-    rest: stageValues(
-      mean.map((value, i) => value - rounded[i]),
-      lanes,
-    ),
-  };
+  const rest = lanes === "float64" ? passingF64(mean.length) : mapF64(mean, (value) => value - Math.fround(value));
+  return { center: stageValues(mean, lanes), rest: stageValues(rest, lanes) };
 }
 
 /** Both sums of each cell. `largestSquares` is the largest Σ(x − mean)² of a cell, or more. */
@@ -83,7 +88,7 @@ export function cellPowers(
         k.colPowerSums(to, toSlopes, at, center + skip, rest + skip, rows, n, p, wide, workspace);
       }
     });
-    return { powers: copyF64(powers, cells), slopes: copyF64(slopes, cells) };
+    return { powers: passingCopyF64(powers, cells), slopes: passingCopyF64(slopes, cells) };
   });
 }
 
@@ -139,8 +144,8 @@ export function applyPowerRowsGradient(
     const constant = stageValues(gradient.constant, lanes);
     const weights = stageWhole(weight, x.dtype);
     // dy·1·weight: with mean 0 and deviation 1 nothing else happens to dy.
-    const zeros = stageValues(new Float64Array(rows), "float64");
-    const ones = stageValues(new Float64Array(rows).fill(1), "float64");
+    const zeros = stageValues(passingF64(rows), "float64");
+    const ones = stageValues(passingF64(rows).fill(1), "float64");
     stream({ rows, n, fixed: true }, [dy, x], [dx], ([g, from, to], { row, rows: count }) => {
       withScratch(() => {
         let weighted = g;

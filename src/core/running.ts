@@ -2,7 +2,7 @@
 import { ChannelLayer, type ChannelNormConfig, type ChannelNormOptions, PER_CHANNEL } from "./channelwise.js";
 import { checkCount, checkNumber, checkOneOf, fail, show } from "./errors.js";
 import { MEAN_ALIASES, type StateEntry, VARIANCE_ALIASES } from "./layer.js";
-import { passingF64, type TypedArray } from "./memory.js";
+import { mapF64, passingF64, type TypedArray } from "./memory.js";
 import type { Moments } from "./moments.js";
 import { arrayClass, fillFrom, type Operand, readVector, type TensorLike, type VectorLike } from "./tensor.js";
 
@@ -39,14 +39,7 @@ export function checkMomentum(method: string, momentum: number | null | undefine
 
 /** old + weight·(batch − old). */
 export function step(old: Float64Array, batch: ArrayLike<number>, weight: number): Float64Array {
-  const moved = old.slice();
-  moveBy(moved, batch, weight);
-  return moved;
-}
-
-/** `step` in place. */
-function moveBy(values: Float64Array, batch: ArrayLike<number>, weight: number): void {
-  for (let i = 0; i < values.length; i++) values[i] += weight * (batch[i] - values[i]);
+  return mapF64(old, (value, i) => value + weight * (batch[i] - value));
 }
 
 /** f64 values in an array of the class that the caller passed. */
@@ -67,50 +60,40 @@ export function checkSeveral(
   fail(method, `x has ${count} ${what} (shape ${show(x.shape)}) where training needs at least 2; use ${remedy}`);
 }
 
-/** Two running statistics of a call. They are read where they are asked for, each time anew. */
+/** Two running statistics of a call, for its length. They are read where they are asked for, each time anew. */
 class RunningPair {
   readonly given: boolean;
   readonly #channels: number;
   readonly #mean: Operand | undefined;
   readonly #spread: Operand | undefined;
-  readonly #lasting: boolean;
 
-  constructor(channels: number, mean: Operand | undefined, spread: Operand | undefined, lasting: boolean) {
+  constructor(channels: number, mean: Operand | undefined, spread: Operand | undefined) {
     this.given = mean !== undefined && spread !== undefined;
     this.#channels = channels;
     this.#mean = mean;
     this.#spread = spread;
-    this.#lasting = lasting;
   }
 
   get mean(): Float64Array {
-    return fillFrom(this.#values(), this.#mean, 0);
+    return fillFrom(passingF64(this.#channels), this.#mean, 0);
   }
 
   get spread(): Float64Array {
-    return fillFrom(this.#values(), this.#spread, 1);
-  }
-
-  #values(): Float64Array {
-    return this.#lasting ? new Float64Array(this.#channels) : passingF64(this.#channels);
+    return fillFrom(passingF64(this.#channels), this.#spread, 1);
   }
 }
 
-/**
- * Two running statistics of a call, checked: both or neither, and both in mode "eval". Those that are not `lasting` may
- * not outlive the call.
- */
+/** Two running statistics of a call, checked: both or neither, and both in mode "eval". */
 export function readPair(
   method: string,
   mode: "train" | "eval",
   channels: number,
   [meanName, mean]: [name: string, value: VectorLike | null | undefined],
   [spreadName, spread]: [name: string, value: VectorLike | null | undefined],
-  lasting = true,
 ): RunningPair {
   const means = readVector(method, meanName, mean, channels, PER_CHANNEL);
   const spreads = readVector(method, spreadName, spread, channels, PER_CHANNEL);
-  const pair = new RunningPair(channels, means, spreads, lasting);
+  const pair = new RunningPair(channels, means, spreads);
   if (!pair.given && (mean || spread)) {
     fail(method, `${mean ? spreadName : meanName} is missing; pass both running statistics or neither`);
   }
@@ -120,7 +103,7 @@ export function readPair(
   return pair;
 }
 
-/** The running mean and variance of a call, checked, which `see` moves; `lasting` unless the call returns y alone. */
+/** The running mean and variance of a call, checked, which `see` moves; for the length of the call. */
 export class Running {
   readonly mode: "train" | "eval";
   /** Whether the caller gave any. */
@@ -133,21 +116,14 @@ export class Running {
   readonly #unbiased: boolean;
   readonly #options: RunningOptions;
 
-  constructor(method: string, options: RunningOptions, channels: number, unbiased = true, lasting = true) {
+  constructor(method: string, options: RunningOptions, channels: number, unbiased = true) {
     this.mode = checkOneOf(method, "mode", options.mode ?? "train", ["train", "eval"]);
     this.#momentum = checkMomentum(method, options.momentum);
     this.#unbiased = options.unbiasedRunningVar ?? unbiased;
     this.#options = options;
     this.numBatchesTracked = checkCount(method, "numBatchesTracked", options.numBatchesTracked ?? 0, 0);
     const { runningMean, runningVar } = options;
-    this.#pair = readPair(
-      method,
-      this.mode,
-      channels,
-      ["runningMean", runningMean],
-      ["runningVar", runningVar],
-      lasting,
-    );
+    this.#pair = readPair(method, this.mode, channels, ["runningMean", runningMean], ["runningVar", runningVar]);
     this.given = this.#pair.given;
   }
 
@@ -173,8 +149,8 @@ export class Running {
   move(mean: Float64Array, variance: Float64Array): void {
     this.numBatchesTracked++;
     const weight = this.#momentum ?? 1 / this.numBatchesTracked;
-    moveBy(this.mean, mean, weight);
-    moveBy(this.variance, variance, weight);
+    this.#mean = step(this.mean, mean, weight);
+    this.#variance = step(this.variance, variance, weight);
   }
 
   /** Moves the statistics by one batch. */

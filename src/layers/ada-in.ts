@@ -2,6 +2,7 @@ import { applyAffine, applyGradient, cellGradSums, cellMoments } from "../core/c
 import { checkNumber, checkOneOf, fail, show } from "../core/errors.js";
 import { geometryOf, type Layout } from "../core/geometry.js";
 import { keepInput, Layer, type Saved, savedInput } from "../core/layer.js";
+import { keep, mapF64 } from "../core/memory.js";
 import { rstdOf, varianceOf } from "../core/moments.js";
 import { checkSame, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
 
@@ -62,11 +63,11 @@ function forwardAs(
   const moments = cellMoments(operand, geometry);
   const styleMoments = cellMoments(styleOperand, styleGeometry);
   const rstd = rstdOf(moments, eps);
-  const std = varianceOf(styleMoments).map((variance) => Math.sqrt(variance + eps));
+  const std = mapF64(varianceOf(styleMoments), (variance) => Math.sqrt(variance + eps));
   applyAffine(y, operand, geometry, {
     mean: moments.mean,
-    scale: std.map((value, i) => alpha * value * rstd[i] + (1 - alpha)),
-    shift: moments.mean.map((mean, i) => alpha * styleMoments.mean[i] + (1 - alpha) * mean),
+    scale: mapF64(std, (value, i) => alpha * value * rstd[i] + (1 - alpha)),
+    shift: mapF64(moments.mean, (mean, i) => alpha * styleMoments.mean[i] + (1 - alpha) * mean),
   });
   return {
     y: y.result,
@@ -110,15 +111,15 @@ function backwardAs(
   // The style comes first: dcontent may be written over it.
   applyAffine(dstyle, styleOperand, styleGeometry, {
     mean: target.mean,
-    scale: sums.dyx.map((sum, i) => (alpha * rstd[i] * sum) / (positions * target.std[i])),
-    shift: sums.dy.map((sum) => (alpha * sum) / positions),
+    scale: mapF64(sums.dyx, (sum, i) => (alpha * rstd[i] * sum) / (positions * target.std[i])),
+    shift: mapF64(sums.dy, (sum) => (alpha * sum) / positions),
   });
   applyGradient(dcontent, gradient, x, geometry, {
     mean,
     rstd,
-    weight: target.std.map((std, i) => alpha * std + (1 - alpha) / rstd[i]),
-    slope: sums.dyx.map((sum, i) => -alpha * target.std[i] * rstd[i] * rstd[i] * (sum / s)),
-    constant: sums.dy.map((sum, i) => -alpha * target.std[i] * (sum / s)),
+    weight: mapF64(target.std, (std, i) => alpha * std + (1 - alpha) / rstd[i]),
+    slope: mapF64(sums.dyx, (sum, i) => -alpha * target.std[i] * rstd[i] * rstd[i] * (sum / s)),
+    constant: mapF64(sums.dy, (sum, i) => -alpha * target.std[i] * (sum / s)),
   });
   return { dcontent: dcontent.result, dstyle: dstyle.result };
 }
@@ -151,7 +152,7 @@ export function adaINForward(
   style: TensorLike,
   options: AdaINOptions = {},
 ): { y: Tensor; saved: AdaINSaved } {
-  return forwardAs("adaINForward", content, style, options);
+  return keep(forwardAs("adaINForward", content, style, options));
 }
 
 /**
@@ -206,7 +207,7 @@ export class AdaIN extends Layer {
   forward(content: TensorLike, style: TensorLike, options: { out?: TensorLike } = {}): Tensor {
     const { alpha, eps, layout } = this;
     const { y, saved } = forwardAs("AdaIN.forward", content, style, { alpha, eps, layout, out: options.out });
-    this.#saved = saved;
+    this.#saved = keep(saved);
     return y;
   }
 

@@ -13,6 +13,7 @@ import {
 import { checkPositions } from "../core/geometry.js";
 import { byChannel, type GroupStatistics } from "../core/grouped.js";
 import { keepInput, Parameter, type Saved, type StateEntry } from "../core/layer.js";
+import { keep, passingF64 } from "../core/memory.js";
 import { mergeCells, rstdOf, rstdOfVariance } from "../core/moments.js";
 import {
   Running,
@@ -21,7 +22,7 @@ import {
   type RunningOptions,
   type RunningStatistics,
 } from "../core/running.js";
-import { readValues, type Tensor, type TensorLike, type VectorLike } from "../core/tensor.js";
+import { readCoefficients, type Tensor, type TensorLike, type VectorLike } from "../core/tensor.js";
 
 export interface BatchInstanceNormOptions extends ChannelNormOptions, RunningOptions {
   /** The share of batch norm in each channel; the rest is instance norm. Default: ones. Not held to [0, 1] here. */
@@ -59,7 +60,7 @@ function forwardAs(method: string, x: TensorLike, options: BatchInstanceNormOpti
   const { x: operand, geometry, weight, bias, eps, y } = readArguments(method, x, options);
   checkPositions(method, operand, geometry, "use batchNorm");
   const { n, c, s } = geometry;
-  const rho = readValues(method, "rho", options.rho, c, PER_CHANNEL, 1);
+  const rho = readCoefficients(method, "rho", options.rho, c, PER_CHANNEL, 1);
   const running = new Running(method, options, c);
 
   const cells = cellMoments(operand, geometry);
@@ -67,7 +68,7 @@ function forwardAs(method: string, x: TensorLike, options: BatchInstanceNormOpti
   let batch: GroupStatistics = {
     mean: running.mean,
     rstd: rstdOfVariance(running.variance, eps),
-    count: new Float64Array(c).fill(n * s),
+    count: passingF64(c).fill(n * s),
   };
   if (running.mode === "train") {
     const moments = mergeCells(cells, c, byChannel(geometry).groupOf);
@@ -75,8 +76,8 @@ function forwardAs(method: string, x: TensorLike, options: BatchInstanceNormOpti
     running.see(moments);
   }
   // About the mean of the instance: x̂_B = (x − mean_I)·rstd_B + (mean_I − mean_B)·rstd_B.
-  const scale = new Float64Array(n * c);
-  const shift = new Float64Array(n * c);
+  const scale = passingF64(n * c);
+  const shift = passingF64(n * c);
   for (let i = 0; i < n * c; i++) {
     const j = i % c;
     const ofBatch = rho[j] * batch.rstd[j];
@@ -109,11 +110,11 @@ function backwardAs(
   const { instance, batch, rho, constant } = saved;
   const sums = cellGradSums(gradient, x, geometry, instance.mean);
 
-  const dweight = new Float64Array(c);
-  const dbias = new Float64Array(c);
-  const drho = new Float64Array(c);
+  const dweight = passingF64(c);
+  const dbias = passingF64(c);
+  const drho = passingF64(c);
   /** Σ dy·(x − mean_B) of each channel. */
-  const sumBatch = new Float64Array(c);
+  const sumBatch = passingF64(c);
   for (let i = 0; i < n * c; i++) {
     const j = i % c;
     const aboutBatch = sums.dyx[i] + (instance.mean[i] - batch.mean[j]) * sums.dy[i];
@@ -126,9 +127,9 @@ function backwardAs(
   }
 
   // The gradients of both parts as one affine in dy and x − mean_I, with rstd_I outside.
-  const cellWeight = new Float64Array(n * c);
-  const slope = new Float64Array(n * c);
-  const shift = new Float64Array(n * c);
+  const cellWeight = passingF64(n * c);
+  const slope = passingF64(n * c);
+  const shift = passingF64(n * c);
   for (let i = 0; i < n * c; i++) {
     const j = i % c;
     const shareBatch = (rho[j] * batch.rstd[j]) / instance.rstd[i];
@@ -177,7 +178,7 @@ export function batchInstanceNormForward(
   x: TensorLike,
   options: BatchInstanceNormOptions = {},
 ): BatchInstanceNormResult {
-  return forwardAs("batchInstanceNormForward", x, options);
+  return keep(forwardAs("batchInstanceNormForward", x, options));
 }
 
 /**
@@ -232,7 +233,7 @@ export class BatchInstanceNorm extends RunningLayer {
       rho: this.rho.data,
       out: options.out,
     });
-    this.#saved = saved;
+    this.#saved = keep(saved);
     this.keep(running);
     return y;
   }

@@ -20,7 +20,7 @@ import {
   normalizeGroups,
 } from "../core/grouped.js";
 import { keepInput, type Saved } from "../core/layer.js";
-import { passingF64 } from "../core/memory.js";
+import { keep, passingF64 } from "../core/memory.js";
 import { rstdOfVariance } from "../core/moments.js";
 import {
   checkSeveral,
@@ -91,7 +91,7 @@ function forwardAs(
   saves = true,
 ): { y: Tensor; saved: BatchNormSaved; running: Running } {
   const { x: operand, geometry: full, weight, bias, eps, y } = readArguments(method, x, options);
-  const running = new Running(method, options, full.c, true, saves);
+  const running = new Running(method, options, full.c);
   const singles = ["throw", "useRunning", "zero"] as const;
   const onSingle = checkOneOf(method, "onSingleValue", options.onSingleValue ?? "throw", singles);
   const mask = readMask(method, options.mask, full);
@@ -117,11 +117,11 @@ function forwardAs(
   }
   let statistics: GroupStatistics;
   if (constant || single) {
-    const variance = zeroed ? new Float64Array(full.c) : running.variance;
+    const variance = zeroed ? passingF64(full.c) : running.variance;
     statistics = {
       mean: zeroed ?? running.mean,
-      rstd: rstdOfVariance(variance, eps, saves ? undefined : passingF64(full.c)),
-      count: new Float64Array(saves ? full.c : 0).fill(count),
+      rstd: rstdOfVariance(variance, eps),
+      count: passingF64(full.c).fill(count),
     };
     applyGroups(y, operand, geometry, grouping, statistics, weight, bias, mask);
   } else {
@@ -173,7 +173,7 @@ export function batchNorm(x: TensorLike, options: BatchNormOptions = {}): Tensor
 /** `batchNorm` that also returns what `batchNormBackward` needs, and the running statistics after this batch. */
 export function batchNormForward(x: TensorLike, options: BatchNormOptions = {}): BatchNormResult {
   const { y, running, saved } = forwardAs("batchNormForward", x, options);
-  return { y, running: running.result, saved };
+  return keep({ y, running: running.result, saved });
 }
 
 /**
@@ -235,7 +235,7 @@ export class BatchNorm extends RunningLayer {
       mask: options.mask,
       out: options.out,
     });
-    this.#saved = saved;
+    this.#saved = keep(saved);
     this.keep(running.result);
     return y;
   }

@@ -14,6 +14,7 @@ import { pooled } from "../core/geometry.js";
 import { applyGroups, applyGroupsGrad, byChannel, channelMoments, type GroupStatistics } from "../core/grouped.js";
 import { keepInput, MEAN_ALIASES, type Saved, type StateEntry } from "../core/layer.js";
 import type { TypedArray } from "../core/memory.js";
+import { keep, mapF64, passingF64 } from "../core/memory.js";
 import { varianceOf } from "../core/moments.js";
 import { checkMomentum, checkSeveral, readPair, sameClass, step } from "../core/running.js";
 import { arrayClass, type Tensor, type TensorLike, type VectorLike } from "../core/tensor.js";
@@ -81,15 +82,15 @@ function forwardAs(method: string, x: TensorLike, options: BatchRenormOptions): 
   let { mean: averageMean, spread: averageStd } = pair;
 
   const geometry = pooled(full);
-  const r = new Float64Array(c).fill(1);
-  const d = new Float64Array(c);
+  const r = passingF64(c).fill(1);
+  const d = passingF64(c);
   let statistics: GroupStatistics;
   if (mode === "train") {
     const moments = channelMoments(operand, geometry);
     checkSeveral(method, operand, moments.count[0]);
     const { mean, count } = moments;
-    const std = varianceOf(moments).map((variance) => Math.sqrt(variance + eps));
-    statistics = { mean, rstd: std.map((value) => 1 / value), count };
+    const std = mapF64(varianceOf(moments), (variance) => Math.sqrt(variance + eps));
+    statistics = { mean, rstd: mapF64(std, (value) => 1 / value), count };
     if (given) {
       for (let i = 0; i < c; i++) {
         r[i] = clamp(std[i] / averageStd[i], 1 / rMax, rMax);
@@ -100,11 +101,11 @@ function forwardAs(method: string, x: TensorLike, options: BatchRenormOptions): 
       averageStd = step(averageStd, std, momentum ?? 1 / numBatchesTracked);
     }
   } else {
-    const count = new Float64Array(c).fill(operand.length / c);
-    statistics = { mean: averageMean, rstd: averageStd.map((value) => 1 / value), count };
+    const count = passingF64(c).fill(operand.length / c);
+    statistics = { mean: averageMean, rstd: mapF64(averageStd, (value) => 1 / value), count };
   }
-  const scale = weight.map((value, i) => value * r[i]);
-  const shift = bias.map((value, i) => value + weight[i] * d[i]);
+  const scale = mapF64(weight, (value, i) => value * r[i]);
+  const shift = mapF64(bias, (value, i) => value + weight[i] * d[i]);
   applyGroups(y, operand, geometry, byChannel(geometry), statistics, scale, shift);
   return {
     y: y.result,
@@ -135,12 +136,12 @@ function backwardAs(
   const { x, dy: gradient, dx, geometry: full, weight } = readGradientArguments(method, dy, saved, out);
   const geometry = pooled(full);
   const { r, d, constant } = saved;
-  const scale = weight.map((value, i) => value * r[i]);
+  const scale = mapF64(weight, (value, i) => value * r[i]);
   const { dweight, dbias } = applyGroupsGrad(dx, gradient, x, geometry, byChannel(geometry), saved, scale, constant);
   return channelGradients(
     dx,
     x,
-    { dweight: dweight.map((value, i) => value * r[i] + dbias[i] * d[i]), dbias },
+    { dweight: mapF64(dweight, (value, i) => value * r[i] + dbias[i] * d[i]), dbias },
     saved.options,
   );
 }
@@ -169,7 +170,7 @@ export function batchRenorm(x: TensorLike, options: BatchRenormOptions = {}): Te
 
 /** `batchRenorm` that also returns what `batchRenormBackward` needs, and the running statistics after this batch. */
 export function batchRenormForward(x: TensorLike, options: BatchRenormOptions = {}): BatchRenormResult {
-  return forwardAs("batchRenormForward", x, options);
+  return keep(forwardAs("batchRenormForward", x, options));
 }
 
 /**
@@ -242,7 +243,7 @@ export class BatchRenorm extends ChannelLayer {
       numBatchesTracked,
       out: options.out,
     });
-    this.#saved = saved;
+    this.#saved = keep(saved);
     if (running !== null) {
       runningMean.set(running.runningMean);
       runningStd.set(running.runningStd);

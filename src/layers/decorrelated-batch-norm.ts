@@ -12,7 +12,7 @@ import {
 import { applyWhitening, applyWhiteningGrad, channelCovariance, type Root } from "../core/decorrelate.js";
 import { checkCount, checkOneOf, fail } from "../core/errors.js";
 import { keepInput, MEAN_ALIASES, type Saved, type StateEntry } from "../core/layer.js";
-import type { TypedArray } from "../core/memory.js";
+import { keep, type TypedArray } from "../core/memory.js";
 import { checkMomentum, checkSeveral, step } from "../core/running.js";
 import { square } from "../core/special.js";
 import { arrayClass, readValues, type Tensor, type TensorLike, type VectorLike } from "../core/tensor.js";
@@ -123,11 +123,11 @@ export function decorrelatedForwardAs(
     runningProjection = step(runningProjection, projection, momentum);
   }
   applyWhitening(y, operand, geometry, numGroups, mean, projection, weight, bias);
-  return {
+  return keep({
     y: y.result,
     saved: { x: keepInput(x, operand, y), mean, projection, back, numGroups, options: keepOptions(options) },
     running: given ? { runningMean, runningProjection } : null,
-  };
+  });
 }
 
 /** The gradient of `decorrelatedForwardAs`. @internal */

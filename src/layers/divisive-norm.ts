@@ -2,7 +2,7 @@ import { applyAffine, applyGradient, cellGradSums, cellMoments } from "../core/c
 import { checkCount, checkNumber, checkOneOf, fail, show } from "../core/errors.js";
 import { type Geometry, geometryOf, type Layout, pooled } from "../core/geometry.js";
 import { keepInput, Layer, Parameter, type Saved, savedInput } from "../core/layer.js";
-import { copyF64, type DType, heap64, kernels, passingF64, scratch, withScratch } from "../core/memory.js";
+import { type DType, heap64, keep, kernels, passingCopyF64, passingF64, scratch, withScratch } from "../core/memory.js";
 import { applyPowerGradient, cellPowers } from "../core/powers.js";
 import { square } from "../core/special.js";
 import { checkSame, type Operand, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
@@ -55,7 +55,7 @@ function groups(geometry: Geometry, count: number, groupOf: (cell: number) => nu
     const totals = passingF64(count);
     for (let i = 0; i < sums.length; i++) totals[groupOf(i)] += sums[i];
     const share = count / (geometry.n * geometry.c * geometry.s);
-    const means = new Float64Array(sums.length);
+    const means = passingF64(sums.length);
     for (let i = 0; i < means.length; i++) means[i] = totals[groupOf(i)] * share;
     return means;
   };
@@ -103,7 +103,7 @@ function windows(method: string, x: Operand, options: DivisiveNormOptions, layou
       if (sharedFirst) multiplyPlanes(heap64(), from / 8, values, share);
       else heap64().set(values, from / 8);
       kernels().planeBoxSum_f64(to, from, plane, n, h, w, kh, kw);
-      const sums = copyF64(to, values.length);
+      const sums = passingCopyF64(to, values.length);
       if (!sharedFirst) multiplyPlanes(sums, 0, sums, share);
       return sums;
     });
@@ -249,7 +249,7 @@ export function divisiveNorm(x: TensorLike, options: DivisiveNormOptions): Tenso
 
 /** `divisiveNorm` that also returns what `divisiveNormBackward` needs, and the penalty. */
 export function divisiveNormForward(x: TensorLike, options: DivisiveNormOptions): DivisiveNormResult {
-  return forwardAs("divisiveNormForward", x, options);
+  return keep(forwardAs("divisiveNormForward", x, options));
 }
 
 /**
@@ -309,7 +309,7 @@ export class DivisiveNorm extends Layer {
   forward(x: TensorLike, options: { out?: TensorLike } = {}): Tensor {
     const settings = { ...this.#options, sigma: this.sigma.data[0], out: options.out };
     const { y, saved, penalty } = forwardAs("DivisiveNorm.forward", x, settings);
-    this.#saved = saved;
+    this.#saved = keep(saved);
     this.penalty = penalty;
     return y;
   }

@@ -20,6 +20,7 @@ import {
   sumChannels,
 } from "../core/grouped.js";
 import { keepInput, type Saved } from "../core/layer.js";
+import { keep, passingF64 } from "../core/memory.js";
 import { type Moments, rstdOfVariance } from "../core/moments.js";
 import {
   checkSeveral,
@@ -98,7 +99,7 @@ function ghostsOf(full: Geometry, size: number, arrangement: GhostArrangement): 
 
 function repeat(values: Float64Array, times: number): Float64Array {
   if (times === 1) return values;
-  const repeated = new Float64Array(values.length * times);
+  const repeated = passingF64(values.length * times);
   for (let i = 0; i < times; i++) repeated.set(values, i * values.length);
   return repeated;
 }
@@ -113,8 +114,8 @@ function seeGhosts(running: Running, moments: Moments, { number }: Ghosts, c: nu
     for (const part of parts) running.see(part);
     return;
   }
-  const mean = new Float64Array(c);
-  const variance = new Float64Array(c);
+  const mean = passingF64(c);
+  const variance = passingF64(c);
   let seen = 0;
   for (const part of parts) {
     seen += part.count[0];
@@ -156,7 +157,7 @@ function forwardAs(method: string, x: TensorLike, options: GhostBatchNormOptions
     if (saves) seeGhosts(running, moments, ghosts, c, update);
   } else {
     const geometry = pooled(full);
-    const count = new Float64Array(c).fill(operand.length / c);
+    const count = passingF64(c).fill(operand.length / c);
     statistics = { mean: running.mean, rstd: rstdOfVariance(running.variance, eps), count };
     applyGroups(y, operand, geometry, byChannel(geometry), statistics, weight, bias);
   }
@@ -214,7 +215,7 @@ export function ghostBatchNorm(x: TensorLike, options: GhostBatchNormOptions = {
 
 /** `ghostBatchNorm` that also returns what `ghostBatchNormBackward` needs, and the running statistics. */
 export function ghostBatchNormForward(x: TensorLike, options: GhostBatchNormOptions = {}): GhostBatchNormResult {
-  return forwardAs("ghostBatchNormForward", x, options);
+  return keep(forwardAs("ghostBatchNormForward", x, options));
 }
 
 /**
@@ -270,7 +271,7 @@ export class GhostBatchNorm extends RunningLayer {
       runningUpdate,
       out: options.out,
     });
-    this.#saved = saved;
+    this.#saved = keep(saved);
     this.keep(running);
     return y;
   }

@@ -10,6 +10,7 @@ import { checkCount, checkNumber, fail } from "../core/errors.js";
 import { type Geometry, geometryOf, type Layout } from "../core/geometry.js";
 import { applyGroupsGrad, byGroup, normalizeGroups } from "../core/grouped.js";
 import { keepInput, Layer, Parameter, type Saved, savedInput } from "../core/layer.js";
+import { keep, passingF64 } from "../core/memory.js";
 import { normalizeRows, normalizeRowsGrad, type RowStatistics, rowStatistics } from "../core/rows.js";
 import {
   checkSame,
@@ -99,7 +100,7 @@ export function groupNormBackwardAs(
   }
   const weight = readCoefficients(method, "weight", options.weight, c, PER_CHANNEL, 1);
   const grouping = byGroup(geometry, numGroups);
-  const count = new Float64Array(grouping.groups).fill((c / numGroups) * s);
+  const count = passingF64(grouping.groups).fill((c / numGroups) * s);
   const statistics = { mean: saved.mean, rstd: saved.rstd, count };
   const grads = applyGroupsGrad(dx, gradient, x, geometry, grouping, statistics, weight, false);
   return channelGradients(dx, x, grads, options);
@@ -127,7 +128,7 @@ export function groupNorm(x: TensorLike, options: GroupNormOptions): Tensor {
 
 /** `groupNorm` that also returns what `groupNormBackward` needs. */
 export function groupNormForward(x: TensorLike, options: GroupNormOptions): { y: Tensor; saved: GroupNormSaved } {
-  return groupNormForwardAs("groupNormForward", x, options);
+  return keep(groupNormForwardAs("groupNormForward", x, options));
 }
 
 /**
@@ -189,7 +190,7 @@ export class GroupNorm extends Layer {
       bias: this.bias?.data,
       out: options.out,
     });
-    this.#saved = saved;
+    this.#saved = keep(saved);
     return y;
   }
 

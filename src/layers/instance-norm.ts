@@ -5,6 +5,7 @@ import {
   type ChannelNormOptions,
 } from "../core/channelwise.js";
 import { checkPositions, geometryOf } from "../core/geometry.js";
+import { keep } from "../core/memory.js";
 import { readTensor, type Tensor, type TensorLike } from "../core/tensor.js";
 import { type GroupNormSaved, groupNormBackwardAs, groupNormForwardAs } from "./group-norm.js";
 
@@ -43,7 +44,7 @@ export function instanceNormForward(
   x: TensorLike,
   options: InstanceNormOptions = {},
 ): { y: Tensor; saved: InstanceNormSaved } {
-  return forwardAs("instanceNormForward", x, options);
+  return keep(forwardAs("instanceNormForward", x, options));
 }
 
 /**
@@ -79,7 +80,7 @@ export class InstanceNorm extends ChannelLayer {
   forward(x: TensorLike, options: { out?: TensorLike } = {}): Tensor {
     const method = "InstanceNorm.forward";
     const { y, saved } = forwardAs(method, x, { ...this.optionsFor(method, x), out: options.out });
-    this.#saved = saved;
+    this.#saved = keep(saved);
     return y;
   }
 

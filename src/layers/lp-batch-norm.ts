@@ -24,6 +24,7 @@ import {
 } from "../core/grouped.js";
 import { keepInput, MEAN_ALIASES, type Saved, type StateEntry } from "../core/layer.js";
 import type { TypedArray } from "../core/memory.js";
+import { keep, mapF64, passingF64 } from "../core/memory.js";
 import { mergeCells, varianceOf } from "../core/moments.js";
 import { applyPowerGradient, applyPowerRowsGradient, cellPowers, checkPower, root } from "../core/powers.js";
 import { normalizeRowsGrad, type RowOptions, rowGradSums, standardizeRows } from "../core/rows.js";
@@ -115,14 +116,14 @@ function groupsOf(method: string, full: Geometry, over: LpSet, numGroups: number
 
 /** The value of its group for each cell, or for each channel where all its cells are of one group. */
 function spread(values: Float64Array, { n, c }: Geometry, { groupOf, perChannel }: Grouping): Float64Array {
-  return Float64Array.from({ length: perChannel ? c : n * c }, (_, i) => values[groupOf(i)]);
+  return mapF64(passingF64(perChannel ? c : n * c), (_, i) => values[groupOf(i)]);
 }
 
 /** Σ over the cells of each group, divided by the values in it. */
 function average(values: Float64Array, count: Float64Array, { groups, groupOf }: Grouping): Float64Array {
-  const sums = new Float64Array(groups);
+  const sums = passingF64(groups);
   for (let i = 0; i < values.length; i++) sums[groupOf(i)] += values[i];
-  return sums.map((sum, group) => sum / count[group]);
+  return mapF64(sums, (sum, group) => sum / count[group]);
 }
 
 interface LpMoments {
@@ -139,7 +140,7 @@ function momentsOf(x: Operand, geometry: Geometry, grouping: Grouping, p: number
   const { mean, count, m2 } = moments;
   const largestSquares = m2.reduce((a, b) => Math.max(a, b));
   if (p === 2) {
-    return { mean, count, moment: varianceOf(moments), slope: new Float64Array(grouping.groups), largestSquares };
+    return { mean, count, moment: varianceOf(moments), slope: passingF64(grouping.groups), largestSquares };
   }
   const sums = cellPowers(x, geometry, spread(mean, geometry, grouping), p, largestSquares);
   return {
@@ -180,12 +181,12 @@ function forwardAs(method: string, x: TensorLike, options: LpBatchNormOptions): 
       averageMoment = step(averageMoment, found.moment, share);
     }
   } else {
-    const count = new Float64Array(c).fill(operand.length / c);
-    found = { mean: averageMean, count, moment: averageMoment, slope: new Float64Array(c), largestSquares: 0 };
+    const count = passingF64(c).fill(operand.length / c);
+    found = { mean: averageMean, count, moment: averageMoment, slope: passingF64(c), largestSquares: 0 };
   }
   const scale = options.gaussianScale && p === 1 ? GAUSSIAN : 1;
-  const moment = found.moment.map((value) => value + eps);
-  const rstd = moment.map((value) => 1 / (root(value, p) * scale));
+  const moment = mapF64(found.moment, (value) => value + eps);
+  const rstd = mapF64(moment, (value) => 1 / (root(value, p) * scale));
   const statistics = { mean: found.mean, rstd };
   if (rows === null) applyGroups(y, operand, geometry, grouping, statistics, weight, bias);
   else {
@@ -218,10 +219,10 @@ function forwardAs(method: string, x: TensorLike, options: LpBatchNormOptions): 
 /** The coefficients of dx on each group, from mean(g) and mean(g·(x − mean)) with g = dy·weight. */
 function coefficientsOf({ rstd, moment, slope }: LpBatchNormSaved, meanG: Float64Array, meanGD: Float64Array) {
   // What the deviation passes on.
-  const through = meanGD.map((value, group) => value / moment[group]);
+  const through = mapF64(meanGD, (value, group) => value / moment[group]);
   return {
-    slope: through.map((value, group) => -rstd[group] * value),
-    constant: through.map((value, group) => rstd[group] * (value * slope[group] - meanG[group])),
+    slope: mapF64(through, (value, group) => -rstd[group] * value),
+    constant: mapF64(through, (value, group) => rstd[group] * (value * slope[group] - meanG[group])),
   };
 }
 
@@ -251,17 +252,17 @@ function backwardAs(
   const { groupOf } = grouping;
   const means = spread(mean, geometry, grouping);
   const sums = cellGradSums(gradient, x, geometry, means);
-  const weighted = (values: Float64Array) => values.map((sum, i) => sum * weight[i % c]);
+  const weighted = (values: Float64Array) => mapF64(values, (sum, i) => sum * weight[i % c]);
   const meanG = average(weighted(sums.dy), count, grouping);
   const of = coefficientsOf(saved, meanG, average(weighted(sums.dyx), count, grouping));
   const affine = {
     mean: means,
-    weight: means.map((_, i) => rstd[groupOf(i)] * weight[i % c]),
+    weight: mapF64(means, (_, i) => rstd[groupOf(i)] * weight[i % c]),
     slope: spread(of.slope, geometry, grouping),
     constant: spread(of.constant, geometry, grouping),
   };
   applyPowerGradient(dx, gradient, x, geometry, affine, p, largestSquares);
-  const about = sums.dyx.map((sum, i) => sum * rstd[groupOf(i)]);
+  const about = mapF64(sums.dyx, (sum, i) => sum * rstd[groupOf(i)]);
   const grads = { dweight: sumChannels(about, c), dbias: sumChannels(sums.dy, c) };
   return channelGradients(dx, x, grads, options);
 }
@@ -291,7 +292,7 @@ export function lpBatchNorm(x: TensorLike, options: LpBatchNormOptions = {}): Te
 
 /** `lpBatchNorm` that also returns what `lpBatchNormBackward` needs, and the running statistics after this batch. */
 export function lpBatchNormForward(x: TensorLike, options: LpBatchNormOptions = {}): LpBatchNormResult {
-  return forwardAs("lpBatchNormForward", x, options);
+  return keep(forwardAs("lpBatchNormForward", x, options));
 }
 
 /**
@@ -373,7 +374,7 @@ export class LpBatchNorm extends ChannelLayer {
       numBatchesTracked,
       out: options.out,
     });
-    this.#saved = saved;
+    this.#saved = keep(saved);
     if (running !== null) {
       runningMean?.set(running.runningMean);
       runningMoment?.set(running.runningMoment);

@@ -2,15 +2,15 @@ import { applyAffine, cellMoments } from "../core/cells.js";
 import { checkChannels, PER_CHANNEL, vectorOf } from "../core/channelwise.js";
 import { checkCount, checkOneOf, fail, show } from "../core/errors.js";
 import { type Geometry, geometryOf, type Layout, pooled } from "../core/geometry.js";
-import { byChannel, channelMoments } from "../core/grouped.js";
+import { channelMoments, sumChannels } from "../core/grouped.js";
 import { Layer, MEAN_ALIASES, Parameter, type StateEntry } from "../core/layer.js";
-import type { DType, TypedArray } from "../core/memory.js";
+import { type DType, keep, mapF64, passingF64, type TypedArray } from "../core/memory.js";
 import { checkMomentum, sameClass, step } from "../core/running.js";
 import {
   arrayClass,
   type Operand,
+  readCoefficients,
   readTensor,
-  readValues,
   Target,
   type Tensor,
   type TensorLike,
@@ -63,7 +63,7 @@ export interface MeanOnlyGradients {
 
 /** y = x − mean + shift. */
 function shiftBy(y: Target, x: Operand, geometry: Geometry, mean: Float64Array, shift: Float64Array): void {
-  applyAffine(y, x, geometry, { mean, scale: new Float64Array(geometry.c).fill(1), shift });
+  applyAffine(y, x, geometry, { mean, scale: passingF64(geometry.c).fill(1), shift });
 }
 
 function forwardAs(method: string, x: TensorLike, options: MeanOnlyBatchNormOptions): MeanOnlyBatchNormResult {
@@ -73,8 +73,8 @@ function forwardAs(method: string, x: TensorLike, options: MeanOnlyBatchNormOpti
   const mode = checkOneOf(method, "mode", options.mode ?? "train", ["train", "eval"]);
   const momentum = checkMomentum(method, options.momentum);
   let numBatchesTracked = checkCount(method, "numBatchesTracked", options.numBatchesTracked ?? 0, 0);
-  const bias = readValues(method, "bias", options.bias, c, PER_CHANNEL, 0);
-  let runningMean = readValues(method, "runningMean", options.runningMean, c, PER_CHANNEL, 0);
+  const bias = readCoefficients(method, "bias", options.bias, c, PER_CHANNEL, 0);
+  let runningMean = readCoefficients(method, "runningMean", options.runningMean, c, PER_CHANNEL, 0);
   const given = Boolean(options.runningMean);
   if (mode === "eval" && !given) {
     fail(method, 'runningMean must be given in mode "eval"; pass it, or use mode "train"');
@@ -119,13 +119,14 @@ function backwardAs(
   const geometry = pooled(geometryOf(method, gradient, layout));
   const dx = new Target(method, out, gradient);
   dx.checkOverlap(method, "dy", gradient);
-  const { groupOf } = byChannel(geometry);
   const cells = cellMoments(gradient, geometry);
-  const dbias = new Float64Array(geometry.c);
-  for (let i = 0; i < cells.mean.length; i++) dbias[groupOf(i)] += cells.mean[i] * cells.count[i];
+  const dbias = sumChannels(
+    mapF64(cells.mean, (mean, i) => mean * cells.count[i]),
+    geometry.c,
+  );
   const count = gradient.length / geometry.c;
-  const mean = constant ? new Float64Array(geometry.c) : dbias.map((sum) => sum / count);
-  shiftBy(dx, gradient, geometry, mean, new Float64Array(geometry.c));
+  const mean = constant ? passingF64(geometry.c) : mapF64(dbias, (sum) => sum / count);
+  shiftBy(dx, gradient, geometry, mean, passingF64(geometry.c));
   return { dx: dx.result, dbias: hasBias ? vectorOf(dbias, dtype) : null };
 }
 
@@ -152,7 +153,7 @@ export function meanOnlyBatchNormForward(
   x: TensorLike,
   options: MeanOnlyBatchNormOptions = {},
 ): MeanOnlyBatchNormResult {
-  return forwardAs("meanOnlyBatchNormForward", x, options);
+  return keep(forwardAs("meanOnlyBatchNormForward", x, options));
 }
 
 /**
@@ -225,7 +226,7 @@ export class MeanOnlyBatchNorm extends Layer {
     const mode = this.mode === "train" ? "train" : "eval";
     const given = { mode, momentum, layout, bias: bias?.data, runningMean, numBatchesTracked } as const;
     const { y, saved, running } = forwardAs(method, x, { ...given, out: options.out });
-    this.#saved = saved;
+    this.#saved = keep(saved);
     if (running !== null) {
       runningMean.set(running.runningMean);
       this.#tracked[0] = running.numBatchesTracked;

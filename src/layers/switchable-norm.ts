@@ -14,7 +14,7 @@ import { checkOneOf, fail, show } from "../core/errors.js";
 import { checkPositions, type Geometry, pooled } from "../core/geometry.js";
 import { channelMoments, sumChannels } from "../core/grouped.js";
 import { keepInput, Parameter, type Saved, type StateEntry } from "../core/layer.js";
-import { arraysF64, kernels, passingF64 } from "../core/memory.js";
+import { keep, kernels, passingF64 } from "../core/memory.js";
 import { emptyMoments, type Moments, mergeInto, varianceOf } from "../core/moments.js";
 import {
   checkSeveral,
@@ -24,7 +24,7 @@ import {
   type RunningOptions,
   type RunningStatistics,
 } from "../core/running.js";
-import { type Operand, readValues, type Tensor, type TensorLike, type VectorLike } from "../core/tensor.js";
+import { type Operand, readCoefficients, type Tensor, type TensorLike, type VectorLike } from "../core/tensor.js";
 
 /** Statistics over the positions of a channel of a sample, over a sample, over a channel of the batch. */
 export type StatisticsKind = "instance" | "layer" | "batch";
@@ -114,7 +114,7 @@ function softmax(logits: Float64Array): Float64Array {
   for (let i = 1; i < logits.length; i++) largest = Math.max(largest, logits[i]);
   let sum = 0;
   for (let i = 0; i < logits.length; i++) sum += exp(logits[i] - largest);
-  const shares = new Float64Array(logits.length);
+  const shares = passingF64(logits.length);
   for (let i = 0; i < shares.length; i++) shares[i] = exp(logits[i] - largest) / sum;
   return shares;
 }
@@ -134,7 +134,7 @@ function groupsOf(kind: StatisticsKind, { n, c }: Geometry): Groups {
 
 /** Σ over the cells of each group. */
 function sumsOf(values: Float64Array, { n, c }: Geometry, { count, perSample, perChannel }: Groups): Float64Array {
-  const sums = new Float64Array(count);
+  const sums = passingF64(count);
   for (let sample = 0, i = 0; sample < n; sample++) {
     for (let channel = 0; channel < c; channel++) sums[sample * perSample + channel * perChannel] += values[i++];
   }
@@ -174,10 +174,10 @@ function momentsOf(
 /** The mixture on rows and columns of x of one position. */
 function crossOf(mixed: readonly Mixed[], { n, c }: Geometry, base: number, eps: number): CrossStatistics {
   const cross = {
-    rowMean: new Float64Array(n),
-    rowVar: new Float64Array(n),
-    colMean: new Float64Array(c).fill(base),
-    colVar: new Float64Array(c).fill(eps),
+    rowMean: passingF64(n),
+    rowVar: passingF64(n),
+    colMean: passingF64(c).fill(base),
+    colVar: passingF64(c).fill(eps),
     k: 0,
   };
   for (const { kind, mean, variance, meanShare, varShare } of mixed) {
@@ -193,8 +193,8 @@ function crossOf(mixed: readonly Mixed[], { n, c }: Geometry, base: number, eps:
 /** The mixture on each cell. */
 function cellsOf(mixed: readonly Mixed[], geometry: Geometry, eps: number): { mean: Float64Array; rstd: Float64Array } {
   const { n, c } = geometry;
-  const [mean, rstd] = arraysF64(2, n * c);
-  rstd.fill(eps);
+  const mean = passingF64(n * c);
+  const rstd = passingF64(n * c).fill(eps);
   for (const { kind, mean: means, variance, meanShare, varShare } of mixed) {
     const { perSample, perChannel } = groupsOf(kind, geometry);
     for (let sample = 0, i = 0; sample < n; sample++) {
@@ -214,8 +214,8 @@ function forwardAs(method: string, x: TensorLike, options: SwitchableNormOptions
   const { n, c, s } = geometry;
   const kinds = checkStatistics(method, options.statistics, operand, geometry);
   const meaning = `one for each of [${kinds.join(", ")}]`;
-  const meanShares = softmax(readValues(method, "meanLogits", options.meanLogits, kinds.length, meaning, 1));
-  const varShares = softmax(readValues(method, "varLogits", options.varLogits, kinds.length, meaning, 1));
+  const meanShares = softmax(readCoefficients(method, "meanLogits", options.meanLogits, kinds.length, meaning, 1));
+  const varShares = softmax(readCoefficients(method, "varLogits", options.varLogits, kinds.length, meaning, 1));
   const running = new Running(method, options, c, false);
   const training = running.mode === "train";
   if (training && kinds.includes("batch")) checkSeveral(method, operand, n * s);
@@ -296,7 +296,7 @@ function cellsGrad(
   const dmean = passingF64(n * c);
   const dvariance = passingF64(n * c);
   const weights = passingF64(n * c);
-  const dweight = new Float64Array(c);
+  const dweight = passingF64(c);
   for (let sample = 0, i = 0; sample < n; sample++) {
     for (let channel = 0; channel < c; channel++, i++) {
       const r = rstd[i];
@@ -422,7 +422,7 @@ export function switchableNorm(x: TensorLike, options: SwitchableNormOptions = {
 
 /** `switchableNorm` that also returns what `switchableNormBackward` needs, and the running statistics. */
 export function switchableNormForward(x: TensorLike, options: SwitchableNormOptions = {}): SwitchableNormResult {
-  return forwardAs("switchableNormForward", x, options);
+  return keep(forwardAs("switchableNormForward", x, options));
 }
 
 /**
@@ -494,7 +494,7 @@ export class SwitchableNorm extends RunningLayer {
       varLogits: varLogits.data,
       out: options.out,
     });
-    this.#saved = saved;
+    this.#saved = keep(saved);
     this.keep(running);
     return y;
   }

@@ -12,7 +12,7 @@ import { checkCount, checkNumber, fail, show } from "../core/errors.js";
 import { geometryOf, type Layout, pooled } from "../core/geometry.js";
 import { applyGroups, byChannel, channelMoments, sumChannels } from "../core/grouped.js";
 import { keepInput, type Saved } from "../core/layer.js";
-import type { DType } from "../core/memory.js";
+import { type DType, keep } from "../core/memory.js";
 import { emptyMoments, mergeInto, rstdOf, rstdOfVariance } from "../core/moments.js";
 import {
   Running,
@@ -195,7 +195,7 @@ function applySums(
  * const { y, saved } = batchNormApply(x, moments, { weight, bias }); // on each
  */
 export function batchNormLocalMoments(x: TensorLike, options: { layout?: Layout } = {}): ChannelMoments {
-  return localMoments("batchNormLocalMoments", x, options.layout);
+  return keep(localMoments("batchNormLocalMoments", x, options.layout));
 }
 
 /**
@@ -203,7 +203,7 @@ export function batchNormLocalMoments(x: TensorLike, options: { layout?: Layout 
  * parts of no rows change nothing. Throws where the parts differ in channels.
  */
 export function batchNormMergeMoments(parts: readonly ChannelMoments[]): ChannelMoments {
-  return mergeMoments("batchNormMergeMoments", parts);
+  return keep(mergeMoments("batchNormMergeMoments", parts));
 }
 
 /**
@@ -218,7 +218,7 @@ export function batchNormApply(
   const method = "batchNormApply";
   checkCount(method, "moments.count", moments?.count, 2);
   const eps = checkNumber(method, "eps", options.eps ?? 1e-5, 0);
-  return applyStatistics(method, x, statisticsOf(moments, eps), options);
+  return keep(applyStatistics(method, x, statisticsOf(moments, eps), options));
 }
 
 export interface LocalGradients {
@@ -240,7 +240,7 @@ export interface LocalGradients {
  * const dx = batchNormApplyGradient(dy, saved, total); // on each
  */
 export function batchNormLocalGradients(dy: TensorLike, saved: ShardSaved): LocalGradients {
-  return localGradients("batchNormLocalGradients", dy, saved);
+  return keep(localGradients("batchNormLocalGradients", dy, saved));
 }
 
 /** The sums of several parts of a batch as those of the whole. Throws where the parts differ in channels. */
@@ -402,7 +402,7 @@ export function syncBatchNormForward(
   shards: readonly TensorLike[],
   options: SyncBatchNormOptions = {},
 ): SyncBatchNormResult {
-  return forwardAs("syncBatchNormForward", shards, options);
+  return keep(forwardAs("syncBatchNormForward", shards, options));
 }
 
 /**
@@ -441,7 +441,7 @@ export class SyncBatchNorm extends RunningLayer {
     const { eps, layout, weight, bias } = this;
     const options = { eps, layout, weight: weight?.data, bias: bias?.data };
     const { ys, saved, running } = forwardAs(method, shards, { ...options, ...this.runningOptions() });
-    this.#saved = saved;
+    this.#saved = keep(saved);
     this.keep(running);
     return ys;
   }

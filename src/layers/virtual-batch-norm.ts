@@ -17,12 +17,13 @@ import { geometryOf, type Layout, pooled } from "../core/geometry.js";
 import { channelMoments, sumChannels } from "../core/grouped.js";
 import { keepInput, type Saved, type StateEntry } from "../core/layer.js";
 import type { TypedArray } from "../core/memory.js";
+import { keep, mapF64, passingF64 } from "../core/memory.js";
 import { rstdOfVariance, varianceOf } from "../core/moments.js";
 import {
   arrayClass,
   type Operand,
+  readCoefficients,
   readTensor,
-  readValues,
   type Tensor,
   type TensorLike,
   type VectorLike,
@@ -73,8 +74,8 @@ function readReference(
 ): Reference {
   if (typeof reference === "object" && reference !== null && "variance" in reference) {
     return {
-      mean: readValues(method, "reference.mean", reference.mean, channels, PER_CHANNEL, 0),
-      variance: readValues(method, "reference.variance", reference.variance, channels, PER_CHANNEL, 1),
+      mean: readCoefficients(method, "reference.mean", reference.mean, channels, PER_CHANNEL, 0),
+      variance: readCoefficients(method, "reference.variance", reference.variance, channels, PER_CHANNEL, 1),
       numSamples: checkCount(method, "reference.numSamples", reference.numSamples),
     };
   }
@@ -92,10 +93,10 @@ function readReference(
 function crossOf(x: Operand, c: number, { mean, variance }: Reference, share: number, eps: number): CrossStatistics {
   const rows = x.length / c;
   return {
-    rowMean: new Float64Array(rows),
-    rowVar: new Float64Array(rows),
+    rowMean: passingF64(rows),
+    rowVar: passingF64(rows),
     colMean: mean,
-    colVar: variance.map((value) => (1 - share) * value + eps),
+    colVar: mapF64(variance, (value) => (1 - share) * value + eps),
     k: share * (1 - share),
   };
 }
@@ -115,13 +116,13 @@ function forwardAs(
   });
   if (s === 1) {
     const cross = crossOf(operand, c, reference, share, eps);
-    const scale = weight.map((value) => (1 - share) * value);
+    const scale = mapF64(weight, (value) => (1 - share) * value);
     crossStandardize(y, operand, cross, scale, bias);
     return save(cross);
   }
   const cells = cellMoments(operand, geometry);
-  const mean = new Float64Array(n * c);
-  const variance = new Float64Array(n * c);
+  const mean = passingF64(n * c);
+  const variance = passingF64(n * c);
   for (let i = 0; i < n * c; i++) {
     const j = i % c;
     // Two populations of weights share and 1 − share, about the mean of both.
@@ -133,8 +134,8 @@ function forwardAs(
   const rstd = rstdOfVariance(variance, eps);
   applyAffine(y, operand, geometry, {
     mean,
-    scale: rstd.map((value, i) => value * weight[i % c]),
-    shift: rstd.map((_, i) => bias[i % c]),
+    scale: mapF64(rstd, (value, i) => value * weight[i % c]),
+    shift: mapF64(rstd, (_, i) => bias[i % c]),
   });
   return save({ mean, rstd });
 }
@@ -149,30 +150,30 @@ function backwardAs(
   const { n, c, s } = geometry;
   const { statistics, share, options } = saved;
   if ("rowMean" in statistics) {
-    const scale = weight.map((value) => (1 - share) * value);
+    const scale = mapF64(weight, (value) => (1 - share) * value);
     const { dweight, dbias } = crossGradSums(gradient, x, statistics, scale);
     const through = {
       base: 0,
-      rowSlope: new Float64Array(n),
-      rowShift: new Float64Array(n),
-      colSlope: new Float64Array(c),
-      colShift: new Float64Array(c),
+      rowSlope: passingF64(n),
+      rowShift: passingF64(n),
+      colSlope: passingF64(c),
+      colShift: passingF64(c),
     };
     crossGradient(dx, gradient, x, statistics, scale, through);
-    const grads = { dweight: dweight.map((value) => (1 - share) * value), dbias };
+    const grads = { dweight: mapF64(dweight, (value) => (1 - share) * value), dbias };
     return channelGradients(dx, x, grads, options);
   }
   const { mean, rstd } = statistics;
   const sums = cellGradSums(gradient, x, geometry, mean);
-  const about = sums.dyx.map((sum, i) => sum * rstd[i]);
+  const about = mapF64(sums.dyx, (sum, i) => sum * rstd[i]);
   const grads = { dweight: sumChannels(about, c), dbias: sumChannels(sums.dy, c) };
   // Batch norm's gradient, but the sample is only a share of its statistics.
   applyGradient(dx, gradient, x, geometry, {
     mean,
     rstd,
-    weight: rstd.map((_, i) => weight[i % c]),
-    slope: about.map((sum, i) => -share * weight[i % c] * rstd[i] * (sum / s)),
-    constant: sums.dy.map((sum, i) => -share * weight[i % c] * (sum / s)),
+    weight: mapF64(rstd, (_, i) => weight[i % c]),
+    slope: mapF64(about, (sum, i) => -share * weight[i % c] * rstd[i] * (sum / s)),
+    constant: mapF64(sums.dy, (sum, i) => -share * weight[i % c] * (sum / s)),
   });
   return channelGradients(dx, x, grads, options);
 }
@@ -204,7 +205,7 @@ export function virtualBatchNormForward(
   x: TensorLike,
   options: VirtualBatchNormOptions,
 ): { y: Tensor; saved: VirtualBatchNormSaved } {
-  return forwardAs("virtualBatchNormForward", x, options);
+  return keep(forwardAs("virtualBatchNormForward", x, options));
 }
 
 /**
@@ -236,7 +237,7 @@ export function referenceStatistics(
   reference: TensorLike,
   options: { layout?: Layout } = {},
 ): { mean: Float64Array; variance: Float64Array; numSamples: number } {
-  return statisticsOf("referenceStatistics", reference, options.layout);
+  return keep(statisticsOf("referenceStatistics", reference, options.layout));
 }
 
 /**
@@ -303,7 +304,7 @@ export class VirtualBatchNorm extends ChannelLayer {
       numSamples: this.numReferenceSamples,
     };
     const { y, saved } = forwardAs(method, x, { ...this.optionsFor(method, x), reference, out: options.out });
-    this.#saved = saved;
+    this.#saved = keep(saved);
     return y;
   }
 

@@ -1,5 +1,6 @@
 /** Scalers whose state is the count, mean and M2 of each column. */
 import { fail, show } from "../core/errors.js";
+import { keep } from "../core/memory.js";
 import { emptyMoments, type Moments, mergeInto } from "../core/moments.js";
 import { elementsOf, type Operand, readVector, type VectorLike } from "../core/tensor.js";
 import { columnMoments } from "./rows.js";
@@ -51,7 +52,7 @@ export abstract class MomentsScaler extends Scaler<MomentsState, WeightedFitOpti
     for (const { count, mean, m2 } of [a.moments, b.moments]) {
       for (let j = 0; j < a.features; j++) mergeInto(moments, j, count[j], mean[j], m2[j]);
     }
-    return { features: a.features, moments };
+    return { features: a.features, moments: keep(moments) };
   }
 
   /** @internal */
