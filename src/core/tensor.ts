@@ -273,10 +273,18 @@ function readInto(
   return fillFrom(values, readVector(method, name, value, values.length, meaning), fallback);
 }
 
+/** Values that are copied one by one in less time than it takes to make a view of them and call `set`. */
+const SHORT = 32;
+
 /** Fills f64 values from a vector argument that has been checked, or with `fallback`. */
 export function fillFrom(values: Float64Array, found: Operand | undefined, fallback: number): Float64Array {
   if (found === undefined) return values.fill(fallback);
-  values.set(elementsOf(found));
+  if (values.length > SHORT) values.set(elementsOf(found));
+  else {
+    const from = found.heap ?? heapOf(found.dtype);
+    const at = found.heap === null ? found.pointer / elementBytes(found.dtype) : 0;
+    for (let i = 0; i < values.length; i++) values[i] = from[at + i];
+  }
   return values;
 }
 
