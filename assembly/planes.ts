@@ -148,8 +148,16 @@ function groupsAtOnce(parts: i32, partBytes: i32): i32 {
   return max(1, min(worth, fit));
 }
 
-/** Mean and M2 of each group, its parts merged in order by the formula of moments.ts. */
-function groupMoments<T>(mean: usize, m2: usize, x: usize, groups: i32, parts: i32, length: i32, step: i32): void {
+/** Mean and M2 of each group, its parts, `length` elements each, merged in order by the formula of moments.ts. */
+export function planeMoments<T>(
+  mean: usize,
+  m2: usize,
+  x: usize,
+  groups: i32,
+  parts: i32,
+  length: i32,
+  step: i32,
+): void {
   const count = <f64>length;
   const bytes = <usize>length * sizeof<T>();
   const stepBytes = <usize>step * sizeof<T>();
@@ -198,7 +206,7 @@ export function planeNormalize<T>(
   const block = groupsAtOnce(parts, length * sizeof<T>());
   for (let g = 0; g < groups; g += block) {
     const size = min(block, groups - g);
-    groupMoments<T>(mean, m2, x, size, parts, length, step);
+    planeMoments<T>(mean, m2, x, size, parts, length, step);
     for (let at: usize = 0; at < (<usize>size) << 3; at += 8) {
       store<f64>(rstd + at, 1 / sqrt<f64>(load<f64>(m2 + at) / total + eps));
     }

@@ -26,7 +26,7 @@ import {
   scratchF64,
   withScratch,
 } from "./memory.js";
-import { emptyMoments, type Moments, mergeCells, mergeInto } from "./moments.js";
+import { type Moments, mergeCells } from "./moments.js";
 import { stageValues, streamGroups, type Tiles } from "./stream.js";
 import type { Operand, Target } from "./tensor.js";
 
@@ -52,7 +52,7 @@ export function byBlock({ n, c }: Geometry, samples: number, channels: number): 
 }
 
 /** The channel of the next cell: i % c for one cell after the other, without a division for each. */
-function nextOf(channel: number, channels: number): number {
+export function nextOf(channel: number, channels: number): number {
   return channel + 1 === channels ? 0 : channel + 1;
 }
 
@@ -68,15 +68,32 @@ export function byGroup(geometry: Geometry, numGroups: number): Grouping {
 
 /** Moments of each channel over the batch. */
 export function channelMoments(x: Operand, geometry: Geometry, mask?: Mask): Moments {
-  const cells = cellMoments(x, geometry, mask);
-  const { n, c } = geometry;
-  if (n === 1) return cells;
-  const { count, mean, m2 } = cells;
-  const moments = emptyMoments(c);
-  for (let i = 0, channel = 0; i < n * c; i++, channel = nextOf(channel, c)) {
-    mergeInto(moments, channel, count[i], mean[i], m2[i]);
-  }
-  return moments;
+  return groupMoments(x, geometry, byChannel(geometry), mask);
+}
+
+/** Moments of each group. */
+export function groupMoments(x: Operand, geometry: Geometry, grouping: Grouping, mask?: Mask): Moments {
+  if (isCellEach(geometry, grouping)) return cellMoments(x, geometry, mask);
+  const { groups, groupOf, block } = grouping;
+  // Of several channels, cells are merged one by one: a part as a run of its own would have other bits.
+  const tiles = block?.channels === 1 ? tilesOf(geometry, grouping, mask) : null;
+  const found = tiles && tilesMoments(x, tiles);
+  return found ?? mergeCells(cellMoments(x, geometry, mask), groups, groupOf);
+}
+
+/** The moments of groups that lie in runs; null where a group is too large to be staged. */
+function tilesMoments(x: Operand, tiles: Tiles): Moments | null {
+  const { bands, groups, length } = tiles;
+  return withScratch(() => {
+    const [mean, m2] = [scratch(8 * bands * groups), scratch(8 * bands * groups)];
+    const k = kernelsOf(x.dtype);
+    const fits = streamGroups(tiles, [x], [], ([from], first, size, parts, step) =>
+      k.planeMoments(mean + 8 * first, m2 + 8 * first, from, size, parts, length, step),
+    );
+    if (!fits) return null;
+    const all = bands * groups;
+    return { count: countsOf(tiles), mean: passingCopyF64(mean, all), m2: passingCopyF64(m2, all) };
+  });
 }
 
 /** Σ over the cells of each channel. */

@@ -24,6 +24,8 @@ let exported: Kernels | undefined;
 let kernels32: TypedKernels;
 let kernels64: TypedKernels;
 let memory: WebAssembly.Memory;
+/** That of the memory and of its views, whose getters take longer. */
+let buffer: ArrayBufferLike;
 let bytes8: Uint8Array;
 let floats32: Float32Array;
 let floats64: Float64Array;
@@ -67,10 +69,11 @@ function start(): Kernels {
 }
 
 function takeViews(): void {
-  sharedBuffers?.add(memory.buffer);
-  bytes8 = new Uint8Array(memory.buffer);
-  floats32 = new Float32Array(memory.buffer);
-  floats64 = new Float64Array(memory.buffer);
+  buffer = memory.buffer;
+  sharedBuffers?.add(buffer);
+  bytes8 = new Uint8Array(buffer);
+  floats32 = new Float32Array(buffer);
+  floats64 = new Float64Array(buffer);
 }
 
 /** Has views reach as far as the memory does, which another thread that shares it may have grown. */
@@ -116,7 +119,7 @@ export function elementBytes(dtype: DType): number {
 /** The pointer behind a typed array that is a view of this memory, else -1. */
 export function pointerOf(array: TypedArray): number {
   if (exported === undefined) return -1;
-  return array.buffer === bytes8.buffer || sharedBuffers?.has(array.buffer) ? array.byteOffset : -1;
+  return array.buffer === buffer || sharedBuffers?.has(array.buffer) ? array.byteOffset : -1;
 }
 
 /** Adds to the free blocks by growing the memory, for one of `size` unless another thread grows it meanwhile. */
@@ -247,9 +250,9 @@ export function copyF64(pointer: number, n: number): Float64Array {
 
 /** `count` arrays of n f64 zeros that are kept together: one buffer is made in the time of one array. */
 export function arraysF64(count: number, n: number): Float64Array[] {
-  const { buffer } = new Float64Array(count * n);
+  const { buffer: shared } = new Float64Array(count * n);
   const arrays: Float64Array[] = [];
-  for (let i = 0; i < count; i++) arrays.push(new Float64Array(buffer, 8 * i * n, n));
+  for (let i = 0; i < count; i++) arrays.push(new Float64Array(shared, 8 * i * n, n));
   return arrays;
 }
 

@@ -3,7 +3,6 @@ import {
   type ChannelGradients,
   type ChannelNormOptions,
   channelGradients,
-  keepOptions,
   PER_CHANNEL,
   readArguments,
   readGradientArguments,
@@ -11,7 +10,7 @@ import {
   vectorOf,
 } from "../core/channelwise.js";
 import { checkPositions } from "../core/geometry.js";
-import { byChannel, type GroupStatistics } from "../core/grouped.js";
+import { type GroupStatistics, nextOf } from "../core/grouped.js";
 import { keepInput, Parameter, type Saved, type StateEntry } from "../core/layer.js";
 import { keep, passingF64 } from "../core/memory.js";
 import { mergeCells, rstdOf, rstdOfVariance } from "../core/moments.js";
@@ -71,15 +70,14 @@ function forwardAs(method: string, x: TensorLike, options: BatchInstanceNormOpti
     count: passingF64(c).fill(n * s),
   };
   if (running.mode === "train") {
-    const moments = mergeCells(cells, c, byChannel(geometry).groupOf);
+    const moments = mergeCells(cells, c, (cell) => cell % c);
     batch = { mean: moments.mean, rstd: rstdOf(moments, eps), count: moments.count };
     running.see(moments);
   }
   // About the mean of the instance: x̂_B = (x − mean_I)·rstd_B + (mean_I − mean_B)·rstd_B.
   const scale = passingF64(n * c);
   const shift = passingF64(n * c);
-  for (let i = 0; i < n * c; i++) {
-    const j = i % c;
+  for (let i = 0, j = 0; i < n * c; i++, j = nextOf(j, c)) {
     const ofBatch = rho[j] * batch.rstd[j];
     scale[i] = weight[j] * (ofBatch + (1 - rho[j]) * instance.rstd[i]);
     shift[i] = bias[j] + weight[j] * ofBatch * (instance.mean[i] - batch.mean[j]);
@@ -94,7 +92,12 @@ function forwardAs(method: string, x: TensorLike, options: BatchInstanceNormOpti
       batch,
       rho,
       constant: running.mode === "eval",
-      options: { ...keepOptions(options), hasRho: Boolean(options.rho) },
+      options: {
+        weight: options.weight,
+        bias: options.bias,
+        layout: options.layout,
+        hasRho: Boolean(options.rho),
+      },
     },
   };
 }
@@ -115,8 +118,7 @@ function backwardAs(
   const drho = passingF64(c);
   /** Σ dy·(x − mean_B) of each channel. */
   const sumBatch = passingF64(c);
-  for (let i = 0; i < n * c; i++) {
-    const j = i % c;
+  for (let i = 0, j = 0; i < n * c; i++, j = nextOf(j, c)) {
     const aboutBatch = sums.dyx[i] + (instance.mean[i] - batch.mean[j]) * sums.dy[i];
     const ofBatch = batch.rstd[j] * aboutBatch;
     const ofInstance = instance.rstd[i] * sums.dyx[i];
@@ -130,8 +132,7 @@ function backwardAs(
   const cellWeight = passingF64(n * c);
   const slope = passingF64(n * c);
   const shift = passingF64(n * c);
-  for (let i = 0; i < n * c; i++) {
-    const j = i % c;
+  for (let i = 0, j = 0; i < n * c; i++, j = nextOf(j, c)) {
     const shareBatch = (rho[j] * batch.rstd[j]) / instance.rstd[i];
     const shareInstance = 1 - rho[j];
     cellWeight[i] = weight[j] * (shareBatch + shareInstance);
@@ -147,8 +148,11 @@ function backwardAs(
   }
   const affine = { mean: instance.mean, rstd: instance.rstd, weight: cellWeight, slope, constant: shift };
   applyGradient(dx, gradient, x, geometry, affine);
+  const gradients = channelGradients(dx, x, { dweight, dbias }, saved.options);
   return {
-    ...channelGradients(dx, x, { dweight, dbias }, saved.options),
+    dx: gradients.dx,
+    dweight: gradients.dweight,
+    dbias: gradients.dbias,
     drho: saved.options.hasRho ? vectorOf(drho, x.dtype) : null,
   };
 }

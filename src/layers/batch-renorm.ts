@@ -118,7 +118,9 @@ function forwardAs(method: string, x: TensorLike, options: BatchRenormOptions): 
       : null,
     saved: {
       x: keepInput(x, operand, y),
-      ...statistics,
+      mean: statistics.mean,
+      rstd: statistics.rstd,
+      count: statistics.count,
       r,
       d,
       constant: mode === "eval",

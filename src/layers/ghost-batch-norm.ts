@@ -166,7 +166,9 @@ function forwardAs(method: string, x: TensorLike, options: GhostBatchNormOptions
     running: running.result,
     saved: {
       x: keepInput(x, operand, y),
-      ...statistics,
+      mean: statistics.mean,
+      rstd: statistics.rstd,
+      count: statistics.count,
       ghosts: running.mode === "train" ? { size, arrangement } : null,
       options: keepOptions(options),
     },

@@ -1,11 +1,10 @@
-import { cellGradSums, cellMoments } from "../core/cells.js";
+import { cellGradSums } from "../core/cells.js";
 import {
   type ChannelGradients,
   ChannelLayer,
   type ChannelNormConfig,
   type ChannelNormOptions,
   channelGradients,
-  keepOptions,
   PER_CHANNEL,
   readArguments,
   readGradientArguments,
@@ -20,12 +19,13 @@ import {
   byGroup,
   type Grouping,
   type GroupStatistics,
+  groupMoments,
   sumChannels,
 } from "../core/grouped.js";
 import { keepInput, MEAN_ALIASES, type Saved, type StateEntry } from "../core/layer.js";
 import type { TypedArray } from "../core/memory.js";
 import { keep, mapF64, passingF64 } from "../core/memory.js";
-import { mergeCells, varianceOf } from "../core/moments.js";
+import { varianceOf } from "../core/moments.js";
 import { applyPowerGradient, applyPowerRowsGradient, cellPowers, checkPower, root } from "../core/powers.js";
 import { normalizeRowsGrad, type RowOptions, rowGradSums, standardizeRows } from "../core/rows.js";
 import { checkMomentum, checkSeveral, readPair, sameClass, step } from "../core/running.js";
@@ -116,13 +116,13 @@ function groupsOf(method: string, full: Geometry, over: LpSet, numGroups: number
 
 /** The value of its group for each cell, or for each channel where all its cells are of one group. */
 function spread(values: Float64Array, { n, c }: Geometry, { groupOf, perChannel }: Grouping): Float64Array {
-  return mapF64(passingF64(perChannel ? c : n * c), (_, i) => values[groupOf(i)]);
+  return perChannel ? values : mapF64(passingF64(n * c), (_, i) => values[groupOf(i)]);
 }
 
 /** Σ over the cells of each group, divided by the values in it. */
-function average(values: Float64Array, count: Float64Array, { groups, groupOf }: Grouping): Float64Array {
-  const sums = passingF64(groups);
-  for (let i = 0; i < values.length; i++) sums[groupOf(i)] += values[i];
+function average(values: Float64Array, count: Float64Array, { groups, groupOf, perChannel }: Grouping): Float64Array {
+  const sums = perChannel ? sumChannels(values, groups) : passingF64(groups);
+  if (!perChannel) for (let i = 0; i < values.length; i++) sums[groupOf(i)] += values[i];
   return mapF64(sums, (sum, group) => sum / count[group]);
 }
 
@@ -136,9 +136,10 @@ interface LpMoments {
 
 /** Mean, mean |x − mean|^p and its slope of each group. */
 function momentsOf(x: Operand, geometry: Geometry, grouping: Grouping, p: number): LpMoments {
-  const moments = mergeCells(cellMoments(x, geometry), grouping.groups, grouping.groupOf);
+  const moments = groupMoments(x, geometry, grouping);
   const { mean, count, m2 } = moments;
-  const largestSquares = m2.reduce((a, b) => Math.max(a, b));
+  let largestSquares = m2[0];
+  for (let i = 1; i < m2.length; i++) largestSquares = Math.max(largestSquares, m2[i]);
   if (p === 2) {
     return { mean, count, moment: varianceOf(moments), slope: passingF64(grouping.groups), largestSquares };
   }
@@ -207,11 +208,21 @@ function forwardAs(method: string, x: TensorLike, options: LpBatchNormOptions): 
       : null,
     saved: {
       x: keepInput(x, operand, y),
-      ...found,
-      moment,
+      mean: found.mean,
       rstd,
+      count: found.count,
+      moment,
+      slope: found.slope,
+      largestSquares: found.largestSquares,
       constant: mode === "eval",
-      options: { ...keepOptions(options), p, over, numGroups: options.numGroups },
+      options: {
+        weight: options.weight,
+        bias: options.bias,
+        layout: options.layout,
+        p,
+        over,
+        numGroups: options.numGroups,
+      },
     },
   };
 }

@@ -14,7 +14,7 @@ import {
 import { type CrossStatistics, crossGradient, crossGradSums, crossStandardize } from "../core/cross.js";
 import { checkCount, fail, show } from "../core/errors.js";
 import { geometryOf, type Layout, pooled } from "../core/geometry.js";
-import { channelMoments, sumChannels } from "../core/grouped.js";
+import { channelMoments, nextOf, sumChannels } from "../core/grouped.js";
 import { keepInput, type Saved, type StateEntry } from "../core/layer.js";
 import type { TypedArray } from "../core/memory.js";
 import { keep, mapF64, passingF64 } from "../core/memory.js";
@@ -123,8 +123,7 @@ function forwardAs(
   const cells = cellMoments(operand, geometry);
   const mean = passingF64(n * c);
   const variance = passingF64(n * c);
-  for (let i = 0; i < n * c; i++) {
-    const j = i % c;
+  for (let i = 0, j = 0; i < n * c; i++, j = nextOf(j, c)) {
     // Two populations of weights share and 1 − share, about the mean of both.
     const apart = cells.mean[i] - reference.mean[j];
     mean[i] = reference.mean[j] + share * apart;

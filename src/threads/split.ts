@@ -49,6 +49,7 @@ const ROW_KERNELS: { readonly [Name in BaseName]?: Roles<Name> } = {
   colCenterWide: ["wide", "data", "shared", "rows", "n"],
   planeAffine: ["data", "data", "shared", "shared", "shared", "rows", "n", "first", "shared"],
   planeGradSums: ["value", "value", "data", "data", "shared", "rows", "n", "first", "shared"],
+  planeMoments: ["value", "value", "data", "rows", "shared", "n", "shared"],
   planeGradAffine: [
     ...(["data", "data", "data", "shared", "shared", "shared", "shared", "shared"] as const),
     ...(["rows", "n", "first", "shared"] as const),
