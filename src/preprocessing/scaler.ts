@@ -142,14 +142,20 @@ export abstract class RowTransform<State extends ScalerState, FitOptions extends
   }
 }
 
+/** An affine, and the state that it was made of. */
+interface KnownAffine {
+  state: ScalerState;
+  affine: ColumnAffine;
+}
+
 /** What scales each column by itself. */
 export abstract class Scaler<State extends ScalerState, FitOptions extends object = object> extends RowTransform<
   State,
   FitOptions
 > {
-  /** The affines of states, there and back, each for the element type that was last transformed. */
-  readonly #there = new WeakMap<State, ColumnAffine>();
-  readonly #back = new WeakMap<State, ColumnAffine>();
+  /** The affines of the state that they were last asked of, there and back, each for the element type of then. */
+  #there: KnownAffine | undefined;
+  #back: KnownAffine | undefined;
 
   /** y = (x − mean)·scale + shift. @internal */
   protected abstract affine(state: State): Affine;
@@ -164,15 +170,17 @@ export abstract class Scaler<State extends ScalerState, FitOptions extends objec
   /** @internal */
   protected carry(method: string, state: State, x: Operand, out: TensorLike | undefined, back: boolean): Tensor {
     checkFeatures(method, "x", x.shape[1], state.features);
-    const known = back ? this.#back : this.#there;
-    let affine = known.get(state);
-    if (affine?.dtype !== x.dtype) {
-      affine = back
-        ? new ColumnAffine(x.dtype, this.inverseAffine(state), null)
-        : new ColumnAffine(x.dtype, this.affine(state), this.limits());
-      known.set(state, affine);
+    let known = back ? this.#back : this.#there;
+    if (known?.state !== state || known.affine.dtype !== x.dtype) {
+      if (back) {
+        known = { state, affine: new ColumnAffine(x.dtype, this.inverseAffine(state), null) };
+        this.#back = known;
+      } else {
+        known = { state, affine: new ColumnAffine(x.dtype, this.affine(state), this.limits()) };
+        this.#there = known;
+      }
     }
-    return affine.transform(method, x, out);
+    return known.affine.transform(method, x, out);
   }
 }
 
