@@ -94,7 +94,8 @@ export function streamCells(
 export function cellMoments(x: Operand, geometry: Geometry, mask?: Mask): Moments {
   const cells = geometry.n * geometry.c;
   return withScratch(() => {
-    const [mean, m2] = [scratch(8 * cells), scratch(8 * cells)];
+    const mean = scratch(8 * cells);
+    const m2 = scratch(8 * cells);
     const count = measureCells(mean, m2, x, geometry, mask);
     return { count, mean: passingCopyF64(mean, cells), m2: passingCopyF64(m2, cells) };
   });
@@ -148,8 +149,12 @@ export function measureCells(mean: number, m2: number, x: Operand, geometry: Geo
 /** y = (x − mean)·scale + shift; 0 at masked positions. */
 export function applyAffine(y: Target, x: Operand, geometry: Geometry, affine: Affine, mask?: Mask): void {
   withScratch(() => {
-    const [mean, scale, shift] = [affine.mean, affine.scale, affine.shift].map((one) => stageValues(one, "float64"));
-    transformCells(y, x, geometry, { mean, scale, shift }, affine.mean.length, mask);
+    const vectors = {
+      mean: stageValues(affine.mean, "float64"),
+      scale: stageValues(affine.scale, "float64"),
+      shift: stageValues(affine.shift, "float64"),
+    };
+    transformCells(y, x, geometry, vectors, affine.mean.length, mask);
   });
 }
 
@@ -205,7 +210,8 @@ function clearRows(
 export function cellGradSums(dy: Operand, x: Operand, geometry: Geometry, mean: Float64Array, mask?: Mask): GradSums {
   const cells = geometry.n * geometry.c;
   return withScratch(() => {
-    const [sumDy, sumDyx] = [scratch(8 * cells), scratch(8 * cells)];
+    const sumDy = scratch(8 * cells);
+    const sumDyx = scratch(8 * cells);
     const means = stageValues(mean, "float64");
     sumCells({ dy: sumDy, dyx: sumDyx }, dy, x, geometry, means, mean.length, mask);
     return { dy: passingCopyF64(sumDy, cells), dyx: passingCopyF64(sumDyx, cells) };
@@ -274,14 +280,14 @@ export function applyGradient(
   mask?: Mask,
 ): void {
   withScratch(() => {
-    const [mean, rstd, weight, slope, constant] = [
-      stageValues(gradient.mean, "float64"),
-      stageValues(gradient.rstd, "float64"),
-      stageValues(gradient.weight, "float64"),
-      stageValues(gradient.slope, "float64"),
-      stageValues(gradient.constant, "float64"),
-    ];
-    gradientCells(dx, dy, x, geometry, { mean, rstd, weight, slope, constant }, gradient.mean.length, mask);
+    const vectors = {
+      mean: stageValues(gradient.mean, "float64"),
+      rstd: stageValues(gradient.rstd, "float64"),
+      weight: stageValues(gradient.weight, "float64"),
+      slope: stageValues(gradient.slope, "float64"),
+      constant: stageValues(gradient.constant, "float64"),
+    };
+    gradientCells(dx, dy, x, geometry, vectors, gradient.mean.length, mask);
   });
 }
 

@@ -85,13 +85,14 @@ export function groupMoments(x: Operand, geometry: Geometry, grouping: Grouping,
 function tilesMoments(x: Operand, tiles: Tiles): Moments | null {
   const { bands, groups, length } = tiles;
   return withScratch(() => {
-    const [mean, m2] = [scratch(8 * bands * groups), scratch(8 * bands * groups)];
+    const all = bands * groups;
+    const mean = scratch(8 * all);
+    const m2 = scratch(8 * all);
     const k = kernelsOf(x.dtype);
     const fits = streamGroups(tiles, [x], [], ([from], first, size, parts, step) =>
       k.planeMoments(mean + 8 * first, m2 + 8 * first, from, size, parts, length, step),
     );
     if (!fits) return null;
-    const all = bands * groups;
     return { count: countsOf(tiles), mean: passingCopyF64(mean, all), m2: passingCopyF64(m2, all) };
   });
 }
@@ -202,8 +203,8 @@ export function normalizeGroups(
     }
     if (!saves) return { count: NONE, mean: NONE, m2: NONE, rstd: NONE };
     if (fits) count = countsOf(tiles);
-    const [means, m2s, rstds] = [mean, m2, rstd].map((vector) => passingCopyF64(vector, groups));
-    return { count, mean: means, m2: m2s, rstd: rstds };
+    const means = passingCopyF64(mean, groups);
+    return { count, mean: means, m2: passingCopyF64(m2, groups), rstd: passingCopyF64(rstd, groups) };
   });
 }
 

@@ -260,8 +260,9 @@ export function arraysF64(count: number, n: number): Float64Array[] {
 const CHUNK_BYTES = 1 << 16;
 const SHORT_BYTES = 1 << 13;
 
-let chunk = new ArrayBuffer(0);
-let chunkTop = 0;
+let chunk: ArrayBuffer;
+/** Where the free part of the chunk begins: at its end, as long as there is none. */
+let chunkTop = CHUNK_BYTES;
 /** All chunks there are. */
 const chunks = new WeakSet<ArrayBufferLike>();
 
@@ -273,7 +274,7 @@ const chunks = new WeakSet<ArrayBufferLike>();
 export function passingF64(n: number): Float64Array {
   const bytes = n * 8;
   if (bytes <= 64 || bytes > SHORT_BYTES) return new Float64Array(n);
-  if (chunkTop + bytes > chunk.byteLength) {
+  if (chunkTop + bytes > CHUNK_BYTES) {
     chunk = new ArrayBuffer(CHUNK_BYTES);
     chunks.add(chunk);
     chunkTop = 0;

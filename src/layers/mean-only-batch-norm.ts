@@ -11,6 +11,7 @@ import {
   type Operand,
   readCoefficients,
   readTensor,
+  sameShape,
   Target,
   type Tensor,
   type TensorLike,
@@ -110,7 +111,7 @@ function backwardAs(
   if (saved === undefined) fail(method, "there is no forward pass to go back through; call forward first");
   const gradient = readTensor(method, "dy", dy);
   const { dtype, shape, layout, constant, hasBias } = saved;
-  if (gradient.shape.join() !== shape.join() || gradient.dtype !== dtype) {
+  if (!sameShape(gradient.shape, shape) || gradient.dtype !== dtype) {
     fail(
       method,
       `dy has shape ${show(gradient.shape)} (${gradient.dtype}) where x has ${show(shape)} (${dtype}); they must be the same`,
