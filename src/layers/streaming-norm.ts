@@ -1,4 +1,4 @@
-import { applyGradient, cellGradSums } from "../core/cells.js";
+import { applyAffine, applyGradient, cellGradSums, measureCells } from "../core/cells.js";
 import {
   type ChannelGradients,
   ChannelLayer,
@@ -6,26 +6,21 @@ import {
   type ChannelNormOptions,
   channelGradients,
   keepOptions,
+  PER_CHANNEL,
   readArguments,
   readGradientArguments,
   type SavedOptions,
 } from "../core/channelwise.js";
 import { checkNumber, fail, show } from "../core/errors.js";
-import { type Geometry, pooled } from "../core/geometry.js";
-import { applyGroups, applyGroupsGrad, byChannel, channelMoments, sumChannels } from "../core/grouped.js";
+import { type Geometry, geometryOf, pooled } from "../core/geometry.js";
+import { applyGroupsGrad, byChannel, sumChannels } from "../core/grouped.js";
 import { keepInput, type Saved, type StateEntry } from "../core/layer.js";
-import { arraysF64, passingF64, type TypedArray } from "../core/memory.js";
-import type { Moments } from "../core/moments.js";
+import { arraysF64, passingCopyF64, passingF64, scratch, withScratch } from "../core/memory.js";
+import { type Moments, mergeInto } from "../core/moments.js";
 import { applyPowerGradient, cellPowers, checkPower, root } from "../core/powers.js";
-import {
-  arrayClass,
-  elementsOf,
-  type Operand,
-  readTensor,
-  Target,
-  type Tensor,
-  type TensorLike,
-} from "../core/tensor.js";
+import { type Operand, readCoefficients, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
+
+type Pair = readonly [number, number];
 
 export interface StreamOptions {
   /** The power of |x − mean| that is streamed, above 0; 2: the variance. Default 2. */
@@ -57,37 +52,38 @@ function emptyStream(channels: number): Stream {
   return { short, long, counts: new Float64Array(3) };
 }
 
-/** The stream after one more statistic, for the length of a call. After an update of the weights the short average first enters the long one. */
-function advance(stream: Stream, statistic: Float64Array, [old, fresh]: readonly [number, number]): Stream {
-  let [steps, updates] = stream.counts;
-  const { length } = statistic;
-  const next: Stream = { short: passingF64(length), long: passingF64(length), counts: new Float64Array(3) };
-  const { long, short, counts } = next;
-  if (stream.counts[2] === 1 && steps > 0) {
-    if (updates === 0) long.set(stream.short);
-    else for (let c = 0; c < length; c++) long[c] = old * stream.long[c] + fresh * stream.short[c];
-    updates++;
-    steps = 0;
-  } else long.set(stream.long);
-  steps++;
-  if (steps === 1) short.set(statistic);
-  else for (let c = 0; c < length; c++) short[c] = stream.short[c] + (statistic[c] - stream.short[c]) / steps;
-  counts[0] = steps;
-  counts[1] = updates;
-  return next;
+/** A copy for the length of a call: what a layer keeps changes once the call has succeeded. */
+function copyOf({ short, long, counts }: Stream): Stream {
+  const copy = { short: passingF64(short.length), long: passingF64(long.length), counts: counts.slice() };
+  copy.short.set(short);
+  copy.long.set(long);
+  return copy;
 }
 
-/** The averages mixed; the short one stands for the long one where there is none yet, and the other way round. */
-function mix(
-  { long, short, counts }: Stream,
-  weightLong: number,
-  weightShort: number,
-  mixed: Float64Array,
-): Float64Array {
+/**
+ * Takes one more statistic, the values from `at` on, into the stream. After an update of the weights the short average first
+ * enters the long one.
+ */
+function advance({ short, long, counts }: Stream, values: Float64Array, at: number, [old, fresh]: Pair): void {
+  const { length } = short;
+  if (counts[2] === 1 && counts[0] > 0) {
+    if (counts[1] === 0) long.set(short);
+    else for (let c = 0; c < length; c++) long[c] = old * long[c] + fresh * short[c];
+    counts[1]++;
+    counts[0] = 0;
+  }
+  counts[2] = 0;
+  const steps = ++counts[0];
+  // The first is copied: 0 + (value − 0) would lose the sign of a zero, and would make NaN of an infinite value.
+  if (steps === 1) for (let c = 0; c < length; c++) short[c] = values[at + c];
+  else for (let c = 0; c < length; c++) short[c] += (values[at + c] - short[c]) / steps;
+}
+
+/** The averages mixed, from `at` on; the short one stands for the long one where there is none yet, and the other way round. */
+function mix({ long, short, counts }: Stream, [ofLong, ofShort]: readonly number[], mixed: Float64Array, at = 0): void {
   const former = counts[1] > 0 ? long : short;
   const latter = counts[0] > 0 ? short : long;
-  for (let c = 0; c < mixed.length; c++) mixed[c] = weightLong * former[c] + weightShort * latter[c];
-  return mixed;
+  for (let c = 0; c < short.length; c++) mixed[at + c] = ofLong * former[c] + ofShort * latter[c];
 }
 
 /** Writes `from` into the arrays of `to`, which the state of the layer is made of. */
@@ -121,38 +117,144 @@ function checkWeights(method: string, name: string, weights: unknown, length: nu
   for (const weight of weights) checkNumber(method, `each of ${name}`, weight, 0);
 }
 
-/** mean |x − mean|^p and mean |x − mean|^(p−1)·sign(x − mean), left in `slope`, of each channel, about any mean. */
-function powersAbout(
-  x: Operand,
-  geometry: Geometry,
-  moments: Moments,
-  mean: Float64Array,
-  p: number,
-  slope: Float64Array,
-): { moment: Float64Array; largestSquares: number } {
-  const count = moments.count[0];
-  const squares = passingF64(mean.length);
-  let largest = 0;
-  for (let c = 0; c < mean.length; c++) {
-    const apart = moments.mean[c] - mean[c];
-    slope[c] = apart;
-    squares[c] = moments.m2[c] / count + apart * apart;
-    largest = Math.max(largest, squares[c]);
-  }
-  const largestSquares = count * largest;
-  if (p === 2) return { moment: squares, largestSquares };
-  const { powers, slopes } = cellPowers(x, geometry, mean, p, largestSquares);
-  const { c } = geometry;
-  slope.set(sumChannels(slopes, c).map((sum) => sum / count));
-  return { moment: sumChannels(powers, c).map((sum) => sum / count), largestSquares };
-}
-
 interface Streams {
   mean: Stream;
   moment: Stream;
 }
 
-/** One step: y, and the streams after it (in eval mode as they were). */
+/** The data of one step, or of several: their samples one after the other, in steps of equal size. */
+interface Steps {
+  x: Operand;
+  geometry: Geometry;
+  steps: number;
+}
+
+/** What normalizes steps, one of each for each step and channel. */
+interface Statistics {
+  mean: Float64Array;
+  /** mean |x − mean|^p + eps as streamed, and its power −1/p. */
+  moment: Float64Array;
+  rstd: Float64Array;
+  /** mean |x − mean|^(p−1)·sign(x − mean) of the step itself. */
+  slope: Float64Array;
+  largestSquares: number;
+}
+
+/** Mean and M2 of each channel of each step, for the length of a call. */
+function stepMoments({ x, geometry, steps }: Steps): Moments {
+  const { n, c } = geometry;
+  const cells = n * c;
+  const { count, mean, m2 } = withScratch(() => {
+    const [means, m2s] = [scratch(8 * cells), scratch(8 * cells)];
+    const counts = measureCells(means, m2s, x, geometry);
+    return { count: counts, mean: passingCopyF64(means, cells), m2: passingCopyF64(m2s, cells) };
+  });
+  if (n === steps) return { count, mean, m2 };
+  const size = steps * c;
+  const moments = { count: passingF64(size), mean: passingF64(size), m2: passingF64(size) };
+  for (let sample = 0, i = 0; sample < n; sample++) {
+    const first = Math.floor((sample * steps) / n) * c;
+    for (let at = first; at < first + c; at++, i++) mergeInto(moments, at, count[i], mean[i], m2[i]);
+  }
+  return moments;
+}
+
+/** Averages over `count` values of sums over the cells of each channel of each step, left in `averages`. */
+function averageSteps(averages: Float64Array, sums: Float64Array, { geometry, steps }: Steps, count: number): void {
+  const { n, c } = geometry;
+  averages.fill(0);
+  for (let sample = 0, i = 0; sample < n; sample++) {
+    const first = Math.floor((sample * steps) / n) * c;
+    for (let at = first; at < first + c; at++, i++) averages[at] += sums[i];
+  }
+  for (let i = 0; i < averages.length; i++) averages[i] /= count;
+}
+
+/** Values of each channel of each step, one for each cell; as they are where all cells of a channel take the same. */
+function spread(values: Float64Array, { geometry, steps }: Steps): Float64Array {
+  const { n, c } = geometry;
+  if (steps === 1 || n === steps) return values;
+  const wide = passingF64(n * c);
+  for (let sample = 0, i = 0; sample < n; sample++) {
+    const first = Math.floor((sample * steps) / n) * c;
+    for (let at = first; at < first + c; at++, i++) wide[i] = values[at];
+  }
+  return wide;
+}
+
+/**
+ * Writes the statistics that normalize each step, and takes the streams on to the last. From step to step go averages alone:
+ * sums over x are those of all steps at once.
+ */
+function measureSteps(
+  statistics: Statistics,
+  data: Steps,
+  streams: Streams,
+  eps: number,
+  { p, alpha, kappa }: Required<StreamOptions>,
+  updates: readonly boolean[] = [],
+): void {
+  const { steps, geometry } = data;
+  const { mean, moment, slope } = statistics;
+  const { c } = geometry;
+  const follow = (stream: Stream, values: Float64Array, mixed: Float64Array) => {
+    for (let t = 0; t < steps; t++) {
+      advance(stream, values, t * c, kappa);
+      mix(stream, alpha, mixed, t * c);
+      if (updates[t]) stream.counts[2] = 1;
+    }
+  };
+  const moments = stepMoments(data);
+  follow(streams.mean, moments.mean, mean);
+  // About the streamed mean. What is found for p = 2 takes the place of M2.
+  const powers = moments.m2;
+  const count = moments.count[0];
+  let largest = 0;
+  for (let i = 0; i < powers.length; i++) {
+    const apart = moments.mean[i] - mean[i];
+    slope[i] = apart;
+    powers[i] = powers[i] / count + apart * apart;
+    largest = Math.max(largest, powers[i]);
+  }
+  statistics.largestSquares = count * largest;
+  if (p !== 2) {
+    const sums = cellPowers(data.x, geometry, spread(mean, data), p, statistics.largestSquares);
+    averageSteps(powers, sums.powers, data, count);
+    averageSteps(slope, sums.slopes, data, count);
+  }
+  follow(streams.moment, powers, moment);
+  addEps(statistics, eps, p);
+}
+
+function addEps({ moment, rstd }: Statistics, eps: number, p: number): void {
+  for (let i = 0; i < rstd.length; i++) {
+    moment[i] += eps;
+    rstd[i] = 1 / root(moment[i], p);
+  }
+}
+
+/** y = (x − mean)·rstd·weight + bias, each step with its own. */
+function applySteps(
+  y: Target,
+  data: Steps,
+  { mean, rstd }: Pick<Statistics, "mean" | "rstd">,
+  weight: Float64Array,
+  bias: Float64Array,
+): void {
+  const { x, geometry, steps } = data;
+  const { c } = geometry;
+  const [scale, shift] = [passingF64(steps * c), passingF64(steps * c)];
+  for (let t = 0, i = 0; t < steps; t++) {
+    for (let channel = 0; channel < c; channel++, i++) {
+      scale[i] = rstd[i] * weight[channel];
+      shift[i] = bias[channel];
+    }
+  }
+  const affine = { mean: spread(mean, data), scale: spread(scale, data), shift: spread(shift, data) };
+  applyAffine(y, x, geometry, affine);
+}
+
+/** One step of a layer: y, and the streams after it (in eval mode as they were). */
 function forwardAs(
   method: string,
   x: TensorLike,
@@ -161,43 +263,22 @@ function forwardAs(
   options: ChannelNormOptions & Required<StreamOptions>,
 ): { y: Tensor; saved: StreamingNormSaved; next: Streams } {
   const { x: operand, geometry: full, weight, bias, eps, y } = readArguments(method, x, options);
-  const { p, kappa } = options;
-  const [long, short] = options.alpha;
-  const geometry = pooled(full);
+  const data = { x: operand, geometry: pooled(full), steps: 1 };
   let next = streams;
   const [mean, moment, rstd, slope] = arraysF64(4, full.c);
-  let largestSquares = 0;
+  const statistics = { mean, moment, rstd, slope, largestSquares: 0 };
   if (training) {
-    const moments = channelMoments(operand, geometry);
-    const means = advance(streams.mean, moments.mean, kappa);
-    mix(means, long, short, mean);
-    const powers = powersAbout(operand, geometry, moments, mean, p, slope);
-    next = { mean: means, moment: advance(streams.moment, powers.moment, kappa) };
-    largestSquares = powers.largestSquares;
+    next = { mean: copyOf(streams.mean), moment: copyOf(streams.moment) };
+    measureSteps(statistics, data, next, eps, options);
   } else {
     if (streams.mean.counts[0] === 0) fail(method, "there are no statistics yet; call forward in training first");
-    mix(streams.mean, long, short, mean);
+    mix(streams.mean, options.alpha, mean);
+    mix(streams.moment, options.alpha, moment);
+    addEps(statistics, eps, options.p);
   }
-  mix(next.moment, long, short, moment);
-  for (let c = 0; c < rstd.length; c++) {
-    moment[c] += eps;
-    rstd[c] = 1 / root(moment[c], p);
-  }
-  applyGroups(y, operand, geometry, byChannel(geometry), { mean, rstd }, weight, bias);
-  return {
-    y: y.result,
-    saved: {
-      x: keepInput(x, operand, y),
-      mean,
-      rstd,
-      moment,
-      slope,
-      largestSquares,
-      constant: !training,
-      options: keepOptions(options),
-    },
-    next,
-  };
+  applySteps(y, data, statistics, weight, bias);
+  const saved = { x: keepInput(x, operand, y), ...statistics, constant: !training, options: keepOptions(options) };
+  return { y: y.result, saved, next };
 }
 
 /** One step back, and the streams of gradients after it. */
@@ -224,9 +305,12 @@ function backwardAs(
   const about = sumChannels(sums.dyx, c);
   /** A gradient with respect to a statistic, replaced by its streamed mixture. */
   const streamed = (stream: Stream, present: Float64Array) => {
-    const seen = advance(stream, present, kappa);
-    const mixed = mix(seen, beta[0], beta[1], passingF64(present.length));
-    return { seen, value: mixed.map((value, i) => value + beta[2] * present[i]) };
+    const seen = copyOf(stream);
+    advance(seen, present, 0, kappa);
+    const value = new Float64Array(c);
+    mix(seen, beta, value);
+    for (let i = 0; i < c; i++) value[i] += beta[2] * present[i];
+    return { seen, value };
   };
   const ofMoment = streamed(
     streams.moment,
@@ -301,20 +385,21 @@ export function streamingNorm(xs: TensorLike, options: StreamingNormOptions = {}
     fail(method, `updates must be a list of ${steps}, one for each step, got ${show(updates)}`);
   }
   const stream = checkStream(method, options);
-  const target = new Target(method, options.out, operand);
-  target.checkOverlap(method, "xs", operand);
-  const ys = options.out ?? { data: new (arrayClass(operand.dtype))(operand.length), shape: [...operand.shape] };
-  const size = operand.length / steps;
-  const channels = options.layout === "channels-last" ? shape[shape.length - 1] : shape[1];
-  let streams = { mean: emptyStream(channels), moment: emptyStream(channels) };
-  const call = { ...options, ...stream };
-  for (let t = 0; t < steps; t++) {
-    const part = (data: TypedArray) => ({ data: data.subarray(t * size, (t + 1) * size), shape });
-    call.out = part(ys.data);
-    streams = forwardAs(method, part(elementsOf(operand)), streams, true, call).next;
-    if (updates[t]) for (const { counts } of [streams.mean, streams.moment]) counts[2] = 1;
-  }
-  return ys as Tensor;
+  const first = geometryOf(method, { ...operand, shape, length: operand.length / steps }, options.layout);
+  const eps = checkNumber(method, "eps", options.eps ?? 1e-5, 0);
+  const weight = readCoefficients(method, "weight", options.weight, first.c, PER_CHANNEL, 1);
+  const bias = readCoefficients(method, "bias", options.bias, first.c, PER_CHANNEL, 0);
+  const ys = new Target(method, options.out, operand);
+  ys.checkOverlap(method, "xs", operand);
+  const geometry = pooled(first);
+  const data = { x: operand, geometry: { ...geometry, n: steps * geometry.n }, steps };
+  const vector = () => passingF64(first.c);
+  const streamOf = () => ({ short: vector(), long: vector(), counts: new Float64Array(3) });
+  const vectors = () => passingF64(steps * first.c);
+  const statistics = { mean: vectors(), moment: vectors(), rstd: vectors(), slope: vectors(), largestSquares: 0 };
+  measureSteps(statistics, data, { mean: streamOf(), moment: streamOf() }, eps, stream, updates);
+  applySteps(ys, data, statistics, weight, bias);
+  return ys.result;
 }
 
 /**
