@@ -1,4 +1,4 @@
-import { applyAffine, applyGradient, cellGradSums, measureCells } from "../core/cells.js";
+import { applyGradient, cellGradSums, measureCells, transformCells } from "../core/cells.js";
 import {
   type ChannelGradients,
   ChannelLayer,
@@ -15,7 +15,7 @@ import { checkNumber, fail, show } from "../core/errors.js";
 import { type Geometry, geometryOf, pooled } from "../core/geometry.js";
 import { applyGroupsGrad, byChannel, sumChannels } from "../core/grouped.js";
 import { keepInput, type Saved, type StateEntry } from "../core/layer.js";
-import { arraysF64, passingCopyF64, passingF64, scratch, withScratch } from "../core/memory.js";
+import { arraysF64, heap64, passingF64, scratch, withScratch } from "../core/memory.js";
 import { type Moments, mergeInto } from "../core/moments.js";
 import { applyPowerGradient, cellPowers, checkPower, root } from "../core/powers.js";
 import { type Operand, readCoefficients, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
@@ -143,19 +143,18 @@ interface Statistics {
 /** Mean and M2 of each channel of each step, for the length of a call. */
 function stepMoments({ x, geometry, steps }: Steps): Moments {
   const { n, c } = geometry;
-  const cells = n * c;
-  const { count, mean, m2 } = withScratch(() => {
-    const [means, m2s] = [scratch(8 * cells), scratch(8 * cells)];
-    const counts = measureCells(means, m2s, x, geometry);
-    return { count: counts, mean: passingCopyF64(means, cells), m2: passingCopyF64(m2s, cells) };
-  });
-  if (n === steps) return { count, mean, m2 };
   const size = steps * c;
   const moments = { count: passingF64(size), mean: passingF64(size), m2: passingF64(size) };
-  for (let sample = 0, i = 0; sample < n; sample++) {
-    const first = Math.floor((sample * steps) / n) * c;
-    for (let at = first; at < first + c; at++, i++) mergeInto(moments, at, count[i], mean[i], m2[i]);
-  }
+  withScratch(() => {
+    const [mean, m2] = [scratch(8 * n * c), scratch(8 * n * c)];
+    const count = measureCells(mean, m2, x, geometry);
+    const heap = heap64();
+    const [means, m2s] = [mean >>> 3, m2 >>> 3];
+    for (let sample = 0, i = 0; sample < n; sample++) {
+      const first = Math.floor((sample * steps) / n) * c;
+      for (let at = first; at < first + c; at++, i++) mergeInto(moments, at, count[i], heap[means + i], heap[m2s + i]);
+    }
+  });
   return moments;
 }
 
@@ -173,7 +172,7 @@ function averageSteps(averages: Float64Array, sums: Float64Array, { geometry, st
 /** Values of each channel of each step, one for each cell; as they are where all cells of a channel take the same. */
 function spread(values: Float64Array, { geometry, steps }: Steps): Float64Array {
   const { n, c } = geometry;
-  if (steps === 1 || n === steps) return values;
+  if (steps === 1) return values;
   const wide = passingF64(n * c);
   for (let sample = 0, i = 0; sample < n; sample++) {
     const first = Math.floor((sample * steps) / n) * c;
@@ -236,22 +235,29 @@ function addEps({ moment, rstd }: Statistics, eps: number, p: number): void {
 /** y = (x − mean)·rstd·weight + bias, each step with its own. */
 function applySteps(
   y: Target,
-  data: Steps,
+  { x, geometry, steps }: Steps,
   { mean, rstd }: Pick<Statistics, "mean" | "rstd">,
   weight: Float64Array,
   bias: Float64Array,
 ): void {
-  const { x, geometry, steps } = data;
-  const { c } = geometry;
-  const [scale, shift] = [passingF64(steps * c), passingF64(steps * c)];
-  for (let t = 0, i = 0; t < steps; t++) {
-    for (let channel = 0; channel < c; channel++, i++) {
-      scale[i] = rstd[i] * weight[channel];
-      shift[i] = bias[channel];
+  const { n, c } = geometry;
+  // The cells of one step all take the same; those of several have coefficients of their own, written where kernels read them.
+  const samples = steps === 1 ? 1 : n;
+  const period = samples * c;
+  withScratch(() => {
+    const affine = { mean: scratch(8 * period), scale: scratch(8 * period), shift: scratch(8 * period) };
+    const heap = heap64();
+    const [means, scales, shifts] = [affine.mean >>> 3, affine.scale >>> 3, affine.shift >>> 3];
+    for (let sample = 0, i = 0; sample < samples; sample++) {
+      const first = Math.floor((sample * steps) / n) * c;
+      for (let channel = 0; channel < c; channel++, i++) {
+        heap[means + i] = mean[first + channel];
+        heap[scales + i] = rstd[first + channel] * weight[channel];
+        heap[shifts + i] = bias[channel];
+      }
     }
-  }
-  const affine = { mean: spread(mean, data), scale: spread(scale, data), shift: spread(shift, data) };
-  applyAffine(y, x, geometry, affine);
+    transformCells(y, x, geometry, affine, period);
+  });
 }
 
 /** One step of a layer: y, and the streams after it (in eval mode as they were). */
