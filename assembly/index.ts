@@ -38,6 +38,7 @@ export {
   exp,
   pow,
 } from "./pointwise";
+export { randomScratchBytes } from "./random";
 export {
   applyReflections_f64,
   applyReflectionsScratchBytes,

@@ -7,8 +7,8 @@
  *   `threshold`, else `other`; element e = 16·q + 4·j + i has word j of block 4·q + i. rowNormal: two words make a uniform number of
  *   53 bits, a block two of them, u and w, and those two normal numbers √(−2·ln u)·cos 2πw and √(−2·ln u)·sin 2πw (Box
  *   and Muller).
- * Shapes: eachKeep x and y [n], elements from 16·group on, y may be x; scratch: 16 elements. rowNormal out [n] from
- *   element 8·group on; scratch: 64 bytes.
+ * Shapes: eachKeep x and y [n], elements from 16·group on, y may be x. rowNormal out [n] from element 8·group
+ *   on. scratch: randomScratchBytes.
  * Error: eachKeep two roundings; ln, sin and cos to 2 ulps in f64, rounded to T once.
  * Source: J. K. Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", 2011; G. E. P. Box, M. E. Muller, 1958.
  */
@@ -20,28 +20,54 @@ let word1: v128 = i32x4.splat(0);
 let word2: v128 = i32x4.splat(0);
 let word3: v128 = i32x4.splat(0);
 
-/** Blocks [block, block + 4) of a stream. */
-function fourBlocks(block: i32, kind: i32, stream: f64, seedLow: i32, seedHigh: i32): void {
+/** Bytes of a table: both keys of each round, both factors, both words of the stream, each in all lanes. */
+const TABLE_BYTES: usize = 24 * 16;
+const ROUNDS_BYTES: usize = 10 * 32;
+
+/**
+ * What all blocks of a stream have in common. It is loaded for each, factors too: constants the compiler would put together
+ * from words anew in each round, which takes as long as the round.
+ */
+function writeTable(table: usize, stream: f64, seedLow: i32, seedHigh: i32): void {
   const whole = <u64>stream;
+  for (let at: usize = 0; at < ROUNDS_BYTES; at += 32) {
+    v.store(table + at, v.splat32(seedLow));
+    v.store(table + at + 16, v.splat32(seedHigh));
+    seedLow += 0x9e3779b9;
+    seedHigh += 0xbb67ae85;
+  }
+  const rest = table + ROUNDS_BYTES;
+  v.store(rest, v.splat32(0xd2511f53));
+  v.store(rest + 16, v.splat32(0xcd9e8d57));
+  v.store(rest + 32, v.splat32(<i32>whole));
+  v.store(rest + 48, v.splat32(<i32>(whole >> 32)));
+}
+
+/** Blocks [block, block + 4) of the stream of the table. */
+function fourBlocks(block: i32, kind: i32, table: usize): void {
+  const end = table + ROUNDS_BYTES;
+  const m0 = v.load(end);
+  const m1 = v.load(end + 16);
   let c0 = v.add32(v.splat32(block), v.lanes32());
   let c1 = v.splat32(kind);
-  let c2 = v.splat32(<i32>whole);
-  let c3 = v.splat32(<i32>(whole >> 32));
-  let k0 = v.splat32(seedLow);
-  let k1 = v.splat32(seedHigh);
-  const m0 = v.splat32(0xd2511f53);
-  const m1 = v.splat32(0xcd9e8d57);
-  for (let round = 0; round < 10; round++) {
+  let c2 = v.load(end + 32);
+  let c3 = v.load(end + 48);
+  for (; table < end; table += 64) {
+    // Two rounds, lest words have to change places at the end of each.
     const a0 = v.productsLow32(c0, m0);
     const b0 = v.productsHigh32(c0, m0);
     const a1 = v.productsLow32(c2, m1);
     const b1 = v.productsHigh32(c2, m1);
-    c0 = v.xor(v.odd32(a1, b1), v.xor(c1, k0));
-    c1 = v.even32(a1, b1);
-    c2 = v.xor(v.odd32(a0, b0), v.xor(c3, k1));
-    c3 = v.even32(a0, b0);
-    k0 = v.add32(k0, v.splat32(0x9e3779b9));
-    k1 = v.add32(k1, v.splat32(0xbb67ae85));
+    const d0 = v.xor(v.odd32(a1, b1), v.xor(c1, v.load(table)));
+    const d2 = v.xor(v.odd32(a0, b0), v.xor(c3, v.load(table + 16)));
+    const e0 = v.productsLow32(d0, m0);
+    const f0 = v.productsHigh32(d0, m0);
+    const e1 = v.productsLow32(d2, m1);
+    const f1 = v.productsHigh32(d2, m1);
+    c0 = v.xor(v.odd32(e1, f1), v.xor(v.even32(a1, b1), v.load(table + 32)));
+    c1 = v.even32(e1, f1);
+    c2 = v.xor(v.odd32(e0, f0), v.xor(v.even32(a0, b0), v.load(table + 48)));
+    c3 = v.even32(e0, f0);
   }
   word0 = c0;
   word1 = c1;
@@ -63,6 +89,11 @@ abstract class choice {
   }
 }
 
+/** Bytes of scratch that the kernels here take: a table, and 16 elements. */
+export function randomScratchBytes(): i32 {
+  return <i32>TABLE_BYTES + 16 * sizeof<f64>();
+}
+
 /** The last elements, that make no sixteen, pass through scratch. */
 export function eachKeep<T>(
   y: usize,
@@ -78,22 +109,24 @@ export function eachKeep<T>(
   seedHigh: i32,
   scratch: usize,
 ): void {
+  writeTable(scratch, stream, seedLow, seedHigh);
+  const tail = scratch + TABLE_BYTES;
   const least = v.splat32(threshold);
   const k0 = v.splat<T>(scale);
   const k1 = v.splat<T>(shift);
   const k2 = v.splat<T>(other);
   const four = 4 * sizeof<T>();
   for (let left = n; left > 0; left -= 16) {
-    fourBlocks(group++ << 2, 0, stream, seedLow, seedHigh);
+    fourBlocks(group++ << 2, 0, scratch);
     const bytes = <usize>left * sizeof<T>();
-    if (left < 16) memory.copy(scratch, x, bytes);
-    const from = left < 16 ? scratch : x;
-    const to = left < 16 ? scratch : y;
+    if (left < 16) memory.copy(tail, x, bytes);
+    const from = left < 16 ? tail : x;
+    const to = left < 16 ? tail : y;
     choice.ofFour<T>(to, from, word0, least, k0, k1, k2);
     choice.ofFour<T>(to + four, from + four, word1, least, k0, k1, k2);
     choice.ofFour<T>(to + 2 * four, from + 2 * four, word2, least, k0, k1, k2);
     choice.ofFour<T>(to + 3 * four, from + 3 * four, word3, least, k0, k1, k2);
-    if (left < 16) memory.copy(y, scratch, bytes);
+    if (left < 16) memory.copy(y, tail, bytes);
     x += 4 * four;
     y += 4 * four;
   }
@@ -151,15 +184,17 @@ export function rowNormal<T>(
   seedHigh: i32,
   scratch: usize,
 ): void {
+  writeTable(scratch, stream, seedLow, seedHigh);
+  const words = scratch + TABLE_BYTES;
   for (let done = 0; done < n; done += 8) {
-    fourBlocks(group << 2, 1, stream, seedLow, seedHigh);
+    fourBlocks(group << 2, 1, scratch);
     group++;
-    v.store(scratch, word0);
-    v.store(scratch + 16, word1);
-    v.store(scratch + 32, word2);
-    v.store(scratch + 48, word3);
+    v.store(words, word0);
+    v.store(words + 16, word1);
+    v.store(words + 32, word2);
+    v.store(words + 48, word3);
     for (let i = 0; i < 8 && done + i < n; i += 2) {
-      const at = scratch + ((<usize>i) << 1);
+      const at = words + ((<usize>i) << 1);
       const radius = sqrt<f64>(-2 * logarithm(uniform(load<u32>(at), load<u32>(at + 16)))) * deviation;
       const across = cosine(uniform(load<u32>(at + 32), load<u32>(at + 48)));
       const to = out + <usize>(done + i) * sizeof<T>();

@@ -3,7 +3,7 @@
  * the kernels of assembly/random.ts.
  */
 import { fail, show } from "./errors.js";
-import { type DType, elementBytes, kernelsOf, scratch, type TypedArray, withScratch } from "./memory.js";
+import { type DType, kernels, kernelsOf, scratch, type TypedArray, withScratch } from "./memory.js";
 import { stream } from "./stream.js";
 import { type Operand, Target } from "./tensor.js";
 
@@ -36,7 +36,7 @@ export function normalValues(
   const out = new Target("random", undefined, made);
   const k = kernelsOf(dtype);
   withScratch(() => {
-    const workspace = scratch(64);
+    const workspace = scratch(kernels().randomScratchBytes());
     stream({ rows: 1, n: length, cut: NORMAL_GROUP }, [], [out], ([to], { offset, n }) => {
       k.rowNormal(to, n, offset / NORMAL_GROUP, mean, deviation, number, seed.low, seed.high, workspace);
     });
@@ -55,9 +55,9 @@ export function keepElements(
   const k = kernelsOf(x.dtype);
   const { low, high } = seed;
   withScratch(() => {
-    const rest = scratch(KEEP_GROUP * elementBytes(x.dtype));
+    const workspace = scratch(kernels().randomScratchBytes());
     stream({ rows: 1, n: x.length, cut: KEEP_GROUP }, [x], [y], ([from, to], { offset, n }) => {
-      k.eachKeep(to, from, n, scale, shift, other, offset / KEEP_GROUP, threshold, number, low, high, rest);
+      k.eachKeep(to, from, n, scale, shift, other, offset / KEEP_GROUP, threshold, number, low, high, workspace);
     });
   });
 }
