@@ -1,10 +1,10 @@
 /**
- * y = (x − center)·scale + shift, with coefficients for each row, and standardized rows with a weight and bias for each
- * element.
+ * y = (x − center)·scale + shift, with coefficients for each row, standardized rows with a weight and bias for each
+ * element, and rows times a factor.
  *
  * Shapes: x, y [rows, n]. Row coefficients have `period` entries, row r takes entry (first + r) mod period. y may
  *   be x.
- * Error: three roundings. `center` is the mean rounded to T; its remainder belongs in `shift`, so that x − center is
+ * Error: three roundings; rowScaleWide one, its factors and products are f64. `center` is the mean rounded to T; its remainder belongs in `shift`, so that x − center is
  *   nearly exact however large the mean is against the deviation. NaN stays in its element.
  */
 import { map } from "./loops";
@@ -56,6 +56,31 @@ class ScaleWeight {
   @inline
   at<T>(x: usize, u: usize, w: usize, b: usize, scale: v128, k1: v128, k2: v128, k3: v128, k4: v128): v128 {
     return v.mul<T>(v.mul<T>(v.load(x), scale), v.load(w));
+  }
+}
+
+/** x·factor in f64, the factor in both lanes. */
+@final
+@unmanaged
+class ScaleWide {
+  @inline
+  at<T>(x: usize, u: usize, w: usize, b: usize, factor: v128, k1: v128, k2: v128, k3: v128, k4: v128): v128 {
+    const a = v.load(x);
+    if (sizeof<T>() == 8) return v.mul<f64>(a, factor);
+    return v.narrow(v.mul<f64>(v.widenLow(a), factor), v.mul<f64>(v.widenHigh(a), factor));
+  }
+}
+
+/** y = x·factor[(first + r) mod period], rounded once. */
+export function rowScaleWide<T>(y: usize, x: usize, factor: usize, rows: i32, n: i32, first: i32, period: i32): void {
+  const bytes = <usize>n * sizeof<T>();
+  let i = first % period;
+  for (let r = 0; r < rows; r++) {
+    const k0 = v.loadSplat<f64>(factor + ((<usize>i) << 3));
+    map<T, ScaleWide>(y, x, 0, 0, 0, n, k0, k0, k0, k0, k0);
+    x += bytes;
+    y += bytes;
+    if (++i == period) i = 0;
   }
 }
 

@@ -1,7 +1,7 @@
 /**
- * y = (x − center)·scale + shift with coefficients for each column.
+ * y = (x − center)·scale + shift with coefficients for each column, and columns times a factor.
  *
- * Shapes: x, y [rows, cols]; coefficients one a column, of the type of x. y may be x.
+ * Shapes: x, y [rows, cols]; coefficients one a column, of the type of x, but f64 in colScaleWide. y may be x.
  * Error: as affine.ts. NaN stays in its element.
  */
 import { mapColumns } from "./col-loops";
@@ -55,6 +55,26 @@ export function colAffine<T>(
   const none = v.zero();
   for (let r = 0; r < rows; r++) {
     map<T, AffineRow>(y, x, center, scale, shift, cols, none, none, none, none, none);
+    x += bytes;
+    y += bytes;
+  }
+}
+
+/** One row of colScaleWide. */
+function runScaleWide<T>(y: usize, x: usize, factor: usize, n: i32): void {
+  const step: usize = 2 * sizeof<T>();
+  const end = y + <usize>(n >> 1) * step;
+  for (; y < end; y += step, x += step, factor += 16) {
+    v.storeAs<T, f64>(y, v.mul<f64>(v.loadAs<T, f64>(x), v.load(factor)), 0);
+  }
+  if (n & 1) v.storeAs<T, f64>(y, v.mul<f64>(v.loadAs<T, f64>(x), v.load(factor)), 1);
+}
+
+/** y = x·factor[j], rounded once. */
+export function colScaleWide<T>(y: usize, x: usize, factor: usize, rows: i32, cols: i32): void {
+  const bytes = <usize>cols * sizeof<T>();
+  for (let r = 0; r < rows; r++) {
+    runScaleWide<T>(y, x, factor, cols);
     x += bytes;
     y += bytes;
   }

@@ -91,7 +91,7 @@ const table = [
   ["orthogonal init", "orthogonal", [256, 256], HEAP, BRIEF],
   ["LeCun normal init", "lecunNormal", [512, 512], HEAP, BRIEF],
   ["coherence", "coherence", [256, 1024], TENSOR, BRIEF],
-  ["batch norm folded", "foldBatchNorm", [256, 128, 3, 3], HEAP, BRIEF],
+  ["batch norm folded", "foldBatchNorm", [256, 128, 3, 3], BOTH, BRIEF],
   ["bounded batch norm", "boundedBatchNorm", [1024], HEAP, BRIEF],
   ["standard scaler, fit and transform", "standardScaler", [100000, 16], TENSOR],
   ["standard scaler, fit and transform", "standardScaler", [100000, 16], HEAP, SLOW],

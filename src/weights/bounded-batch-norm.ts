@@ -1,5 +1,6 @@
 import { checkNumber, fail, show } from "../core/errors.js";
-import { arrayClass, elementsOf, readValues, readVector, type Tensor, type VectorLike } from "../core/tensor.js";
+import { arraysF64 } from "../core/memory.js";
+import { arrayClass, elementsOf, readVector, type Tensor, type VectorLike } from "../core/tensor.js";
 
 export interface BoundedBatchNormOptions {
   /** How far a channel's ratio may be from the mean: between mean/(1 + epsilon) and mean·(1 + epsilon). Default 1. */
@@ -43,16 +44,23 @@ export function boundedBatchNorm(
   }
   const epsilon = checkNumber(method, "epsilon", options.epsilon ?? 1, 0);
   const eps = checkNumber(method, "eps", options.eps ?? 1e-5, 0);
-  const variance = readValues(method, "runningVar", runningVar, channels, "one for each channel", 1);
-  const values = Float64Array.from(elementsOf(operand));
-  const deviation = variance.map((value) => (options.relative ? 1 : Math.sqrt(value + eps)));
-  const ratio = values.map((value, c) => value / deviation[c]);
-  const mean = ratio.reduce((sum, value) => sum + value, 0) / channels;
+  const found = readVector(method, "runningVar", runningVar, channels, "one for each channel");
+  const variance = found === undefined ? new Float64Array(channels).fill(1) : elementsOf(found);
+  const values = elementsOf(operand);
+  const [ratio, deviation] = arraysF64(2, channels);
+  const relative = options.relative ?? false;
+  let sum = 0;
+  for (let c = 0; c < channels; c++) {
+    deviation[c] = relative ? 1 : Math.sqrt(variance[c] + eps);
+    ratio[c] = values[c] / deviation[c];
+    sum += ratio[c];
+  }
+  const mean = sum / channels;
   const [low, high] = [mean / (1 + epsilon), mean * (1 + epsilon)];
-  const bounded = (value: number, c: number) => {
-    if (ratio[c] > high) return deviation[c] * high;
-    return ratio[c] < low ? deviation[c] * low : value;
-  };
-  const data = new (arrayClass(operand.dtype))(mean > 0 ? values.map(bounded) : values);
+  const data = new (arrayClass(operand.dtype))(values);
+  for (let c = 0; c < channels && mean > 0; c++) {
+    if (ratio[c] > high) data[c] = deviation[c] * high;
+    else if (ratio[c] < low) data[c] = deviation[c] * low;
+  }
   return { data, shape: [channels] };
 }

@@ -1,9 +1,12 @@
 import { checkNumber, fail, show } from "../core/errors.js";
+import { kernelsOf, withScratch } from "../core/memory.js";
+import { stageValues, stream } from "../core/stream.js";
 import {
   arrayClass,
-  elementsOf,
+  type Operand,
   readTensor,
   readValues,
+  Target,
   type Tensor,
   type TensorLike,
   type VectorLike,
@@ -33,12 +36,38 @@ export interface FoldOptions {
   axis?: number | readonly number[];
   /** Groups of a transposed convolution [in, out/groups, ...]: its first axis tells the group. Default 1. */
   groups?: number;
+  /** Where to write the weight; may be the map's own. Default: a new heap array. */
+  out?: TensorLike;
 }
 
 function asVector(value: FoldableNorm["weight"]): VectorLike | null {
   if (value === null || value === undefined) return null;
   if (ArrayBuffer.isView(value) || Array.isArray(value)) return value as VectorLike;
   return "shape" in value || "dims" in value ? (value as VectorLike) : (value as { data: VectorLike }).data;
+}
+
+/** y = x·factor of `rows` runs of elements from the first on, which take the factors in turn; f64, rounded once. */
+function scaleRuns(
+  y: Target,
+  x: Operand,
+  factors: ArrayLike<number>,
+  { rows, run, first }: { rows: number; run: number; first: number },
+): void {
+  const k = kernelsOf(x.dtype);
+  const period = factors.length;
+  withScratch(() => {
+    const factor = stageValues(factors, "float64");
+    if (run > 1) {
+      stream({ rows, n: run, firstRow: first, cut: 1 }, [x], [y], ([from, to], chunk) => {
+        k.rowScaleWide(to, from, factor, chunk.rows, chunk.n, chunk.row - first, period);
+      });
+      return;
+    }
+    const plan = { rows: rows / period, n: period, firstRow: first / period, cut: 1 };
+    stream(plan, [x], [y], ([from, to], chunk) => {
+      k.colScaleWide(to, from, factor + 8 * chunk.offset, chunk.rows, chunk.n);
+    });
+  });
 }
 
 /**
@@ -71,6 +100,7 @@ export function foldBatchNorm(
     }
     return found;
   });
+  if (axes.length === 0) fail(method, "axis must name at least one dimension of weight, got []");
   const groups = options.groups ?? 1;
   if (!Number.isSafeInteger(groups) || groups < 1 || shape[0] % groups !== 0) {
     fail(method, `groups must divide the first dimension of weight (${shape[0]}), got ${show(groups)}`);
@@ -91,23 +121,31 @@ export function foldBatchNorm(
   const beta = readValues(method, "the norm's bias", asVector(norm.bias), channels, meaning, 0);
   const offset = readValues(method, "bias", map.bias, channels, meaning, 0);
 
-  const scale = gamma.map((value, c) => value / Math.sqrt(variance[c] + eps));
-  const folded = new (arrayClass(weight.dtype))(weight.length);
-  const values = elementsOf(weight);
-  // Elements behind the last of the axes stand side by side and share their channel.
+  const scale = new Float64Array(channels);
+  for (let c = 0; c < channels; c++) scale[c] = gamma[c] / Math.sqrt(variance[c] + eps);
+  const folded = new Target(method, options.out, weight);
+  folded.checkOverlap(method, "weight", weight);
+  // Elements behind the last of the axes stand side by side and share their channel; those runs take one channel after the
+  // other, over all that the axes span, and begin anew.
   const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((product, size) => product * size, 1));
-  const run = Math.min(...axes.map((axis) => strides[axis]));
-  const groupSize = weight.length / groups;
-  for (let from = 0; from < values.length; from += run) {
-    let channel = 0;
-    for (const axis of axes) channel = channel * shape[axis] + (Math.floor(from / strides[axis]) % shape[axis]);
-    if (groups > 1) channel += Math.floor(from / groupSize) * perGroup;
-    const factor = scale[channel];
-    for (let at = from; at < from + run; at++) folded[at] = values[at] * factor;
+  const run = strides[Math.max(...axes)];
+  const period = (strides[Math.min(...axes)] / run) * shape[Math.min(...axes)];
+  const channelOf = (i: number) =>
+    axes.reduce((channel, axis) => channel * shape[axis] + (Math.floor((i * run) / strides[axis]) % shape[axis]), 0);
+  // Neighbouring axes in order take the channels in order.
+  const pattern = axes.every((axis, i) => axis === axes[0] + i)
+    ? null
+    : Array.from({ length: period }, (_, i) => channelOf(i));
+  const rows = weight.length / groups / run;
+  for (let group = 0; group < groups; group++) {
+    const ofGroup = scale.subarray(group * perGroup, (group + 1) * perGroup);
+    const factors = pattern === null ? ofGroup : pattern.map((channel) => ofGroup[channel]);
+    scaleRuns(folded, weight, factors, { rows, run, first: group * rows });
   }
-  const bias = offset.map((value, c) => (value - mean[c]) * scale[c] + beta[c]);
+  const bias = new (arrayClass(weight.dtype))(channels);
+  for (let c = 0; c < channels; c++) bias[c] = (offset[c] - mean[c]) * scale[c] + beta[c];
   return {
-    weight: { data: folded, shape: [...shape] },
-    bias: { data: new (arrayClass(weight.dtype))(bias), shape: [channels] },
+    weight: folded.result,
+    bias: { data: bias, shape: [channels] },
   };
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { BatchNorm, batchNorm, foldBatchNorm, matmul } from "../../src/index.js";
-import { largestDifference, tensorOf, values } from "../support/numbers.js";
+import { setStageBytes } from "../../src/core/stream.js";
+import { BatchNorm, batchNorm, foldBatchNorm, matmul, memoryInfo, tensor } from "../../src/index.js";
+import { bits, largestDifference, tensorOf, values } from "../support/numbers.js";
 
 function normOf(channels: number): BatchNorm {
   const norm = new BatchNorm(channels, { dtype: "float64" });
@@ -109,8 +110,46 @@ describe("foldBatchNorm", () => {
     expect(largestDifference(got.data, want.data)).toBeLessThan(1e-13);
   });
 
+  it.each([
+    { shape: [5, 7], axis: 0, groups: 1 },
+    { shape: [7, 5], axis: -1, groups: 1 },
+    { shape: [3, 5, 9], axis: 1, groups: 1 },
+    { shape: [3, 3, 4, 2], axis: [2, 3], groups: 1 },
+    { shape: [4, 3, 2, 3], axis: [2, 0], groups: 1 },
+    { shape: [6, 2, 4, 3], axis: [3, 1], groups: 3 },
+    { shape: [6, 5, 3], axis: 1, groups: 2 },
+    { shape: [40, 300], axis: 0, groups: 1 },
+  ])("rounds each f32 product once, wherever it lies: shape $shape, axis $axis, $groups groups", (given) => {
+    const { shape, axis, groups } = given;
+    const channels = countOf(shape, axis, groups);
+    const norm = normOf(channels);
+    const weight = tensorOf(shape, 5, "float32");
+    const scale = Array.from(norm.runningVar!, (value, c) => norm.weight!.data[c] / Math.sqrt(value + 1e-5));
+    const want = Float32Array.from(weight.data, (value, at) => {
+      const index: number[] = [];
+      for (let rest = at, i = shape.length - 1; i >= 0; rest = Math.floor(rest / shape[i]), i--) {
+        index.unshift(rest % shape[i]);
+      }
+      const of = [axis].flat().map((i) => (i < 0 ? i + shape.length : i));
+      let channel = of.reduce((sum, i) => sum * shape[i] + index[i], 0);
+      if (groups > 1) channel += Math.floor(index[0] / (shape[0] / groups)) * (channels / groups);
+      return value * scale[channel];
+    });
+    expect(bits(foldBatchNorm({ weight }, norm, { axis, groups }).weight.data)).toBe(bits(want));
+    const former = setStageBytes(64);
+    expect(bits(foldBatchNorm({ weight }, norm, { axis, groups }).weight.data)).toBe(bits(want));
+    setStageBytes(former);
+    const linear = tensor(shape, { data: weight.data });
+    expect(foldBatchNorm({ weight: linear }, norm, { axis, groups, out: linear }).weight).toBe(linear);
+    expect(bits(linear.data)).toBe(bits(want));
+    linear.dispose();
+    expect(memoryInfo().usedBytes).toBe(0);
+  });
+
   it("names what does not fit", () => {
     const weight = tensorOf([4, 2], 1);
+    expect(() => foldBatchNorm({ weight }, normOf(4), { axis: [] })).toThrow(/axis must name at least one dimension/);
+    expect(() => foldBatchNorm({ weight }, normOf(4), { out: tensorOf([2, 4], 1) })).toThrow(/out has shape/);
     expect(() => foldBatchNorm({ weight }, normOf(3))).toThrow(/runningMean has 3 elements where 4 are needed/);
     expect(() => foldBatchNorm({ weight }, normOf(4), { axis: 2 })).toThrow(/axis must name a dimension of weight/);
     expect(() => foldBatchNorm({ weight }, normOf(4), { groups: 3 })).toThrow(/groups must divide/);
