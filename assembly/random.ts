@@ -132,47 +132,119 @@ export function eachKeep<T>(
   }
 }
 
-/** ln of a normal positive number: its exponent and 2·artanh of (m − 1)/(m + 1), m in [√½, √2). */
-function logarithm(x: f64): f64 {
-  const bits = reinterpret<u64>(x);
-  let exponent = <i32>(bits >> 52) - 1023;
-  let m = reinterpret<f64>((bits & 0x000fffffffffffff) | 0x3ff0000000000000);
-  if (m > 1.4142135623730951) {
-    m *= 0.5;
-    exponent++;
+/**
+ * Coefficients of series, highest power first: of even powers of z, then of odd ones. They are loaded, as the table is: in
+ * code they would be put together anew for each block.
+ */
+const LOGARITHM: usize = memory.data<f64>([
+  2.0 / 19,
+  2.0 / 15,
+  2.0 / 11,
+  2.0 / 7,
+  2.0 / 3,
+  2.0 / 21,
+  2.0 / 17,
+  2.0 / 13,
+  2.0 / 9,
+  2.0 / 5,
+]);
+const COSINE: usize = memory.data<f64>([
+  -1 / 87178291200.0,
+  -1 / 3628800.0,
+  -1 / 720.0,
+  -1 / 2.0,
+  1 / 20922789888000.0,
+  1 / 479001600.0,
+  1 / 40320.0,
+  1 / 24.0,
+]);
+const SINE: usize = memory.data<f64>([
+  -1 / 1307674368000.0,
+  -1 / 39916800.0,
+  -1 / 5040.0,
+  -1 / 6.0,
+  1 / 355687428096000.0,
+  1 / 6227020800.0,
+  1 / 362880.0,
+  1 / 120.0,
+]);
+
+abstract class pair {
+  /** Four coefficients in powers of z. */
+  @inline
+  static four(z: v128, at: usize): v128 {
+    let q = v.mulAdd<f64>(v.loadSplat<f64>(at), z, v.loadSplat<f64>(at + 8));
+    q = v.mulAdd<f64>(q, z, v.loadSplat<f64>(at + 16));
+    return v.mulAdd<f64>(q, z, v.loadSplat<f64>(at + 24));
   }
-  const s = (m - 1) / (m + 1);
-  const z = s * s;
-  let q: f64 = 2.0 / 21;
-  for (let i = 19; i >= 3; i -= 2) q = q * z + 2.0 / <f64>i;
-  const k = <f64>exponent;
-  return k * 0.6931471803691238 + (2 * s + (s * z * q + k * 1.9082149292705877e-10));
-}
 
-/** cos and sin of 2πw for w in [0, 1): a quarter turn, and Taylor's series for what is left, at most π/4. */
-let sine: f64 = 0;
-function cosine(w: f64): f64 {
-  const quarter = nearest<f64>(w * 4);
-  const t = (w - quarter * 0.25) * 6.283185307179586;
-  const z = t * t;
-  let c: f64 = 1;
-  let s: f64 = 1;
-  for (let i = 16; i >= 2; i -= 2) {
-    c = 1 - (c * z) / <f64>(i * (i - 1));
-    s = 1 - (s * z) / <f64>(i * (i + 1));
+  /** ln of normal positive f64: their exponent and 2·artanh of (m − 1)/(m + 1), m in [√½, √2). */
+  @inline
+  static logarithm(x: v128): v128 {
+    const m = v.mantissa(x);
+    const k = v.exponent(x);
+    const one = v.splat<f64>(1);
+    const s = v.div<f64>(v.sub<f64>(m, one), v.add<f64>(m, one));
+    const z = v.mul<f64>(s, s);
+    const z2 = v.mul<f64>(z, z);
+    const even = v.mulAdd<f64>(pair.four(z2, LOGARITHM), z2, v.loadSplat<f64>(LOGARITHM + 32));
+    const odd = v.mulAdd<f64>(pair.four(z2, LOGARITHM + 40), z2, v.loadSplat<f64>(LOGARITHM + 72));
+    const q = v.mulAdd<f64>(odd, z, even);
+    const small = v.mulAdd<f64>(v.mul<f64>(s, z), q, v.mul<f64>(k, v.splat<f64>(1.9082149292705877e-10)));
+    return v.mulAdd<f64>(k, v.splat<f64>(0.6931471803691238), v.add<f64>(v.add<f64>(s, s), small));
   }
-  s *= t;
-  const turn = <i32>quarter & 3;
-  const flipped = turn == 1 ? -s : turn == 2 ? -c : turn == 3 ? s : c;
-  sine = turn == 1 ? c : turn == 2 ? -s : turn == 3 ? -c : s;
-  return flipped;
+
+  /** Taylor's series of cos t, z = t², |t| ≤ π/4. */
+  @inline
+  static cosine(z: v128, z2: v128): v128 {
+    const q = v.mulAdd<f64>(pair.four(z2, COSINE + 32), z, pair.four(z2, COSINE));
+    return v.mulAdd<f64>(q, z, v.splat<f64>(1));
+  }
+
+  /** Taylor's series of sin t. */
+  @inline
+  static sine(t: v128, z: v128, z2: v128): v128 {
+    const q = v.mulAdd<f64>(pair.four(z2, SINE + 32), z, pair.four(z2, SINE));
+    return v.mulAdd<f64>(v.mul<f64>(q, z), t, t);
+  }
+
+  /** (a·2²⁶ + b + ½)/2⁵³ from 27 bits of one word and 26 of another, the first two of each vector: never 0. */
+  @inline
+  static uniform(a: v128, b: v128): v128 {
+    const high = v.mul<f64>(v.toFloat64(v.shiftRight32(a, 5)), v.splat<f64>(67108864));
+    const whole = v.add<f64>(high, v.toFloat64(v.shiftRight32(b, 6)));
+    return v.mul<f64>(v.add<f64>(whole, v.splat<f64>(0.5)), v.splat<f64>(1 / 9007199254740992.0));
+  }
+
+  /** Four normal numbers of the first two blocks in a, b, c and d. */
+  @inline
+  static normal<T>(to: usize, a: v128, b: v128, c: v128, d: v128, mean: v128, deviation: v128): void {
+    const squared = v.mul<f64>(v.splat<f64>(-2), pair.logarithm(pair.uniform(a, b)));
+    const radius = v.mul<f64>(v.sqrt<f64>(squared), deviation);
+    // cos and sin of 2πw: a quarter turn, and the series for what is left.
+    const w = pair.uniform(c, d);
+    const quarter = v.nearest<f64>(v.mul<f64>(w, v.splat<f64>(4)));
+    const left = v.sub<f64>(w, v.mul<f64>(quarter, v.splat<f64>(0.25)));
+    const t = v.mul<f64>(left, v.splat<f64>(6.283185307179586));
+    const z = v.mul<f64>(t, t);
+    const z2 = v.mul<f64>(z, z);
+    const cosine = pair.cosine(z, z2);
+    const sine = pair.sine(t, z, z2);
+    const first = v.equal<f64>(quarter, v.splat<f64>(1));
+    const second = v.equal<f64>(quarter, v.splat<f64>(2));
+    const third = v.equal<f64>(quarter, v.splat<f64>(3));
+    const odd = v.or(first, third);
+    const minus = v.splat<f64>(-0.0);
+    const across = v.xor(v.select(sine, cosine, odd), v.and(v.or(first, second), minus));
+    const along = v.xor(v.select(cosine, sine, odd), v.and(v.or(second, third), minus));
+    const x = v.mulAdd<f64>(radius, across, mean);
+    const y = v.mulAdd<f64>(radius, along, mean);
+    v.storeAs<T, f64>(to, v.lowHalves(x, y), 0);
+    v.storeAs<T, f64>(to + 2 * sizeof<T>(), v.highHalves(x, y), 0);
+  }
 }
 
-/** (a·2²⁶ + b + ½)/2⁵³ from 27 bits of one word and 26 of another: never 0. */
-function uniform(a: u32, b: u32): f64 {
-  return (<f64>(a >> 5) * 67108864.0 + <f64>(b >> 6) + 0.5) / 9007199254740992.0;
-}
-
+/** The last elements, that make no eight, pass through scratch. */
 export function rowNormal<T>(
   out: usize,
   n: i32,
@@ -185,21 +257,29 @@ export function rowNormal<T>(
   scratch: usize,
 ): void {
   writeTable(scratch, stream, seedLow, seedHigh);
-  const words = scratch + TABLE_BYTES;
-  for (let done = 0; done < n; done += 8) {
-    fourBlocks(group << 2, 1, scratch);
-    group++;
-    v.store(words, word0);
-    v.store(words + 16, word1);
-    v.store(words + 32, word2);
-    v.store(words + 48, word3);
-    for (let i = 0; i < 8 && done + i < n; i += 2) {
-      const at = words + ((<usize>i) << 1);
-      const radius = sqrt<f64>(-2 * logarithm(uniform(load<u32>(at), load<u32>(at + 16)))) * deviation;
-      const across = cosine(uniform(load<u32>(at + 32), load<u32>(at + 48)));
-      const to = out + <usize>(done + i) * sizeof<T>();
-      store<T>(to, <T>(mean + radius * across));
-      if (done + i + 1 < n) store<T>(to + sizeof<T>(), <T>(mean + radius * sine));
-    }
+  const tail = scratch + TABLE_BYTES;
+  const k0 = v.splat<f64>(mean);
+  const k1 = v.splat<f64>(deviation);
+  fourBlocks(group << 2, 1, scratch);
+  for (let left = n; left > 0; left -= 8) {
+    // The words of the next eight come first: nothing waits for them, so that the processor works on both.
+    const a = word0;
+    const b = word1;
+    const c = word2;
+    const d = word3;
+    fourBlocks(++group << 2, 1, scratch);
+    const to = left < 8 ? tail : out;
+    pair.normal<T>(to, a, b, c, d, k0, k1);
+    pair.normal<T>(
+      to + 4 * sizeof<T>(),
+      v.highHalves(a, a),
+      v.highHalves(b, b),
+      v.highHalves(c, c),
+      v.highHalves(d, d),
+      k0,
+      k1,
+    );
+    if (left < 8) memory.copy(out, tail, <usize>left * sizeof<T>());
+    out += 8 * sizeof<T>();
   }
 }

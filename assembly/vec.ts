@@ -238,6 +238,18 @@ export abstract class v {
     return i32x4.shl(a, n);
   }
 
+  /** 32-bit words moved down by n bits, zeros above. */
+  @inline
+  static shiftRight32(a: v128, n: i32): v128 {
+    return i32x4.shr_u(a, n);
+  }
+
+  /** The first two 32-bit whole numbers as f64. */
+  @inline
+  static toFloat64(a: v128): v128 {
+    return f64x2.convert_low_i32x4_s(a);
+  }
+
   /** 32-bit whole numbers as f32. */
   @inline
   static toFloat32(a: v128): v128 {
