@@ -13,8 +13,8 @@ export interface SingularValueBoundingOptions {
   out?: TensorLike;
 }
 
-/** U·diag(values)·Vᵀ, [m, n]. @internal */
-export function recompose({ u, vt }: SVD, values: Float64Array): Float64Array {
+/** U·diag(values)·Vᵀ, [m, n]. */
+function recompose({ u, vt }: SVD, values: Float64Array): Float64Array {
   const [m, k] = u.shape;
   const n = vt.shape[1];
   const { rowAffine, matmul } = kernelsOf("float64");
