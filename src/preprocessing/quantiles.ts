@@ -18,21 +18,71 @@ function between(low: number, high: number, share: number): number {
   return share < 0.5 ? low + (high - low) * share : high - (high - low) * (1 - share);
 }
 
-/** Quantiles at ascending fractions, by selection; reorders the values. NaN where there are none. */
-export function quantilesOf(values: Float64Array, fractions: readonly number[]): number[] {
-  const n = values.length;
+/** The values at ascending places of the sorted order, by selection; reorders them. */
+function select(values: Float64Array, places: readonly number[]): number[] {
   // Places before `done` are smaller than those after, and those selected are in order.
   let done = 0;
-  const select = (k: number): number => {
-    if (k >= done) quickselect(values as unknown as number[], k, done);
-    done = Math.max(done, k + 1);
-    return values[k];
-  };
-  return fractions.map((fraction) => {
-    if (n === 0) return NaN;
-    const { at, share } = placeOf(fraction, n);
-    return between(select(at), select(Math.min(at + 1, n - 1)), share);
+  return places.map((place) => {
+    if (place >= done) quickselect(values as unknown as number[], place, done);
+    done = Math.max(done, place + 1);
+    return values[place];
   });
+}
+
+/** Bins by the upper 16 bits of a number: its sign, its exponent, and 4 bits of what follows. */
+const BINS = 1 << 16;
+const NEGATIVE = BINS >> 1;
+/** Values from which on it is worth while to count them by bins. */
+const MANY = 4096;
+
+/**
+ * `select` for many values: they are counted by bins, so that selection is left with those that share the bin of a place,
+ * some hundredths as a rule.
+ */
+function selectOfMany(values: Float64Array, places: readonly number[]): number[] {
+  // The second word of a number is the upper one in the byte order of WebAssembly, where it runs.
+  const words = new Uint32Array(values.buffer, values.byteOffset, 2 * values.length);
+  const counts = new Uint32Array(BINS);
+  for (let i = 1; i < words.length; i += 2) counts[words[i] >>> 16]++;
+
+  // In the order of the values: negative ones by falling bits, then the others by rising ones.
+  const found: Array<{ bin: number; places: number[] }> = [];
+  let [seen, next] = [0, 0];
+  for (let i = 0; next < places.length; i++) {
+    const bin = i < NEGATIVE ? BINS - 1 - i : i - NEGATIVE;
+    const end = seen + counts[bin];
+    if (places[next] < end) {
+      const first = next;
+      while (next < places.length && places[next] < end) next++;
+      const start = seen;
+      found.push({ bin, places: places.slice(first, next).map((place) => place - start) });
+    }
+    seen = end;
+  }
+
+  const listOf = new Uint8Array(BINS);
+  const lists = found.map(({ bin }, i) => {
+    listOf[bin] = i + 1;
+    return new Float64Array(counts[bin]);
+  });
+  const lengths = new Uint32Array(lists.length);
+  for (let i = 0; i < values.length; i++) {
+    const list = listOf[words[2 * i + 1] >>> 16];
+    if (list > 0) lists[list - 1][lengths[list - 1]++] = values[i];
+  }
+  return found.flatMap(({ places: inBin }, i) => select(lists[i], inBin));
+}
+
+/** Quantiles at ascending fractions; reorders the values, none of them NaN. NaN where there are none. */
+export function quantilesOf(values: Float64Array, fractions: readonly number[]): number[] {
+  const n = values.length;
+  if (n === 0) return fractions.map(() => NaN);
+  const places = fractions.map((fraction) => placeOf(fraction, n));
+  const neighbours = places.flatMap(({ at }) => [at, Math.min(at + 1, n - 1)]);
+  const ascending = [...new Set(neighbours)].sort((a, b) => a - b);
+  const found = n < MANY ? select(values, ascending) : selectOfMany(values, ascending);
+  const valueAt = (place: number) => found[ascending.indexOf(place)];
+  return places.map(({ at, share }) => between(valueAt(at), valueAt(Math.min(at + 1, n - 1)), share));
 }
 
 /** Values of a level beyond which it is thinned. */

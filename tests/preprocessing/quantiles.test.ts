@@ -45,6 +45,27 @@ describe("quantilesOf", () => {
     expect(QuantileSketch.of(new Float64Array(0)).quantiles([0.5])).toEqual([NaN]);
   });
 
+  it.each([
+    ["normal", (value: number) => value],
+    ["with many ties", (value: number) => Math.round(value) + 0],
+    ["all equal", () => -3.5],
+    ["of all sizes", (value: number) => Math.sign(value) * 10 ** (100 * value)],
+    ["near to each other", (value: number) => 1e6 + value / 1e6],
+    ["negative", (value: number) => -1 - Math.abs(value)],
+  ])("are those of the sorted values where there are many: %s", (_, made) => {
+    const data = values(10001, 9, 0, 2).map(made);
+    const sorted = data.slice().sort();
+    // Tenths of 10000 are places of values, which are then given as they are.
+    const tenths = Array.from({ length: 11 }, (_, i) => i / 10);
+    expect(quantilesOf(data.slice(), tenths)).toEqual(tenths.map((tenth) => sorted[Math.round(10000 * tenth)]));
+    const between = [0.00005, 0.33335, 0.99995];
+    quantilesOf(data.slice(), between).forEach((value, i) => {
+      const at = Math.floor(10000 * between[i]);
+      expect(value).toBeGreaterThanOrEqual(sorted[at]);
+      expect(value).toBeLessThanOrEqual(sorted[at + 1]);
+    });
+  });
+
   it("selects from many values", () => {
     const data = values(20001, 1);
     const sorted = data.slice().sort();
