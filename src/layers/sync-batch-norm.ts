@@ -13,7 +13,7 @@ import { geometryOf, type Layout, pooled } from "../core/geometry.js";
 import { applyGroups, byChannel, channelMoments, sumChannels } from "../core/grouped.js";
 import { keepInput, type Saved } from "../core/layer.js";
 import { type DType, keep } from "../core/memory.js";
-import { emptyMoments, mergeInto, rstdOf, rstdOfVariance } from "../core/moments.js";
+import { emptyMoments, mergeInto, rstdOfVariance } from "../core/moments.js";
 import {
   Running,
   type RunningConfig,
@@ -21,7 +21,7 @@ import {
   type RunningOptions,
   type RunningStatistics,
 } from "../core/running.js";
-import { readTensor, readValues, type Tensor, type TensorLike, type VectorLike } from "../core/tensor.js";
+import { readTensor, readVector, type Tensor, type TensorLike, type VectorLike } from "../core/tensor.js";
 
 /** What one worker knows of the batch, or all of them together: plain data, to be sent as it is. */
 export interface ChannelMoments {
@@ -113,7 +113,9 @@ function applyStatistics(
 }
 
 function statisticsOf({ count, mean, m2 }: ChannelMoments, eps: number): { mean: Float64Array; rstd: Float64Array } {
-  return { mean, rstd: rstdOf({ count: new Float64Array(mean.length).fill(count), mean, m2 }, eps) };
+  const rstd = new Float64Array(mean.length);
+  for (let c = 0; c < rstd.length; c++) rstd[c] = 1 / Math.sqrt(m2[c] / count + eps);
+  return { mean, rstd };
 }
 
 /** Σdy and Σdy·(x − mean) of each channel, and with them this shard's part of dweight and dbias. */
@@ -326,10 +328,11 @@ function forwardAs(method: string, shards: readonly TensorLike[], options: SyncB
   const channels = checkShards(method, shards, layout);
   const eps = checkNumber(method, "eps", options.eps ?? 1e-5, 0);
   const running = new Running(method, options, channels);
-  readValues(method, "weight", weight, channels, PER_CHANNEL, 1);
-  readValues(method, "bias", bias, channels, PER_CHANNEL, 0);
-  let statistics = { mean: running.mean, rstd: rstdOfVariance(running.variance, eps) };
-  if (running.mode === "train") {
+  readVector(method, "weight", weight, channels, PER_CHANNEL);
+  readVector(method, "bias", bias, channels, PER_CHANNEL);
+  let statistics: { mean: Float64Array; rstd: Float64Array };
+  if (running.mode !== "train") statistics = { mean: running.mean, rstd: rstdOfVariance(running.variance, eps) };
+  else {
     const parts = shards.map((shard) => localMoments(method, shard, layout));
     const moments = mergeMoments(method, parts);
     if (moments.count < 2) {
@@ -340,7 +343,7 @@ function forwardAs(method: string, shards: readonly TensorLike[], options: SyncB
       );
     }
     statistics = statisticsOf(moments, eps);
-    running.see({ ...moments, count: new Float64Array(channels).fill(moments.count) });
+    if (running.given) running.see({ ...moments, count: new Float64Array(channels).fill(moments.count) });
   }
   const results = shards.map((shard) => applyStatistics(method, shard, statistics, { weight, bias, layout }));
   return {
