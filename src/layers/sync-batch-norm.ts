@@ -118,31 +118,36 @@ function statisticsOf({ count, mean, m2 }: ChannelMoments, eps: number): { mean:
   return { mean, rstd };
 }
 
-/** Σdy and Σdy·(x − mean) of each channel, and with them this shard's part of dweight and dbias. */
-function localGradients(method: string, dy: TensorLike, saved: ShardSaved): LocalGradients {
+/** Σdy and Σdy·(x − mean) of each channel of a shard, and the type of its elements. */
+function localSums(method: string, dy: TensorLike, saved: ShardSaved): { sums: ChannelGradSums; dtype: DType } {
   const channels = saved?.mean?.length ?? 0;
-  const sums: ChannelGradSums = { count: 0, dy: new Float64Array(channels), dyx: new Float64Array(channels) };
-  let dtype: DType = dy?.data instanceof Float64Array ? "float64" : "float32";
   if (saved === undefined || saved.x === null || emptyShape(saved.x) === null) {
     const { x, dy: gradient, geometry: full } = readGradientArguments(method, dy, saved, undefined);
-    const geometry = pooled(full);
-    const cells = cellGradSums(gradient, x, geometry, saved.mean);
-    sums.dy = sumChannels(cells.dy, channels);
-    sums.dyx = sumChannels(cells.dyx, channels);
-    sums.count = x.length / channels;
-    dtype = x.dtype;
-  } else if (emptyShape(dy) === null) {
+    const cells = cellGradSums(gradient, x, pooled(full), saved.mean);
+    const [sumDy, sumDyx] = [sumChannels(cells.dy, channels), sumChannels(cells.dyx, channels)];
+    return { sums: { count: x.length / channels, dy: sumDy, dyx: sumDyx }, dtype: x.dtype };
+  }
+  if (emptyShape(dy) === null) {
     fail(method, `dy must have no rows, as the shard it belongs to, got ${show((dy as Tensor)?.shape)}`);
   }
+  const sums = { count: 0, dy: new Float64Array(channels), dyx: new Float64Array(channels) };
+  return { sums, dtype: dy.data instanceof Float64Array ? "float64" : "float32" };
+}
+
+/** The gradients of weight and bias, for those that were there. */
+function parameterGradients(
+  { dy, dyx }: ChannelGradSums,
+  { rstd, options }: ShardSaved,
+  dtype: DType,
+): Pick<LocalGradients, "dweight" | "dbias"> {
   return {
-    sums,
-    dweight: saved.options.weight
+    dweight: options.weight
       ? vectorOf(
-          sums.dyx.map((sum, c) => sum * saved.rstd[c]),
+          dyx.map((sum, c) => sum * rstd[c]),
           dtype,
         )
       : null,
-    dbias: saved.options.bias ? vectorOf(sums.dy, dtype) : null,
+    dbias: options.bias ? vectorOf(dy, dtype) : null,
   };
 }
 
@@ -242,7 +247,8 @@ export interface LocalGradients {
  * const dx = batchNormApplyGradient(dy, saved, total); // on each
  */
 export function batchNormLocalGradients(dy: TensorLike, saved: ShardSaved): LocalGradients {
-  return keep(localGradients("batchNormLocalGradients", dy, saved));
+  const { sums, dtype } = localSums("batchNormLocalGradients", dy, saved);
+  return keep({ sums, ...parameterGradients(sums, saved, dtype) });
 }
 
 /** The sums of several parts of a batch as those of the whole. Throws where the parts differ in channels. */
@@ -363,24 +369,14 @@ function backwardAs(
   if (!Array.isArray(dys) || dys.length !== shards.length) {
     fail(method, `dys must be a list of ${shards.length} tensors, one for each shard, got ${show(dys)}`);
   }
-  const parts = shards.map((shard, i) => localGradients(method, dys[i], shard).sums);
+  const parts = shards.map((shard, i) => localSums(method, dys[i], shard).sums);
   const total = mergeGradSums(method, parts);
   // Fixed statistics have no gradient for these sums to go through.
   const none = new Float64Array(total.dy.length);
   const through = constant ? { count: total.count, dy: none, dyx: none } : total;
   const dxs = shards.map((shard, i) => applySums(method, dys[i], shard, through, undefined));
-  const { rstd, options } = shards[0];
   const dtype = dxs[0].data instanceof Float64Array ? "float64" : "float32";
-  return {
-    dxs,
-    dweight: options.weight
-      ? vectorOf(
-          total.dyx.map((sum, c) => sum * rstd[c]),
-          dtype,
-        )
-      : null,
-    dbias: options.bias ? vectorOf(total.dy, dtype) : null,
-  };
+  return { dxs, ...parameterGradients(total, shards[0], dtype) };
 }
 
 /**
