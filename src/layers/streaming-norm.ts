@@ -74,7 +74,7 @@ function advance({ short, long, counts }: Stream, values: Float64Array, at: numb
   }
   counts[2] = 0;
   const steps = ++counts[0];
-  // The first is copied: 0 + (value − 0) would lose the sign of a zero, and would make NaN of an infinite value.
+  // The first takes the place of the average of before the update.
   if (steps === 1) for (let c = 0; c < length; c++) short[c] = values[at + c];
   else for (let c = 0; c < length; c++) short[c] += (values[at + c] - short[c]) / steps;
 }
