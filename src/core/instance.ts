@@ -3,7 +3,7 @@
  * nothing. Where the module comes from is the one thing in which the package's entries differ: the build puts another
  * file of `sources` in the place of inline.ts.
  */
-import { instantiate, instantiateSync } from "@assemblyscript/loader";
+import { instantiate, instantiateSync, type ResultObject } from "@assemblyscript/loader";
 import { bundledKernels } from "../sources/inline.js";
 import { fail, show } from "./errors.js";
 import { type Kernels, kernelMark } from "./kernels.generated.js";
@@ -51,9 +51,9 @@ export function adoptInstance(kernels: Kernels, rooms?: readonly Room[]): void {
 export function initSync(source?: WebAssembly.Module | BufferSource): void {
   if (instance !== undefined) return;
   if (source !== undefined) checkKind("initSync", source);
-  const { module, exports } = instantiateSync(source ?? bundledKernels());
-  if (source !== undefined) checkMark("initSync", module);
-  instance = exports as unknown as Kernels;
+  const made = instantiateSync(source ?? bundledKernels());
+  if (source !== undefined) checkMark("initSync", made.module);
+  instance = kernelsIn(made);
 }
 
 /**
@@ -68,10 +68,15 @@ export async function init(source?: KernelSource | PromiseLike<KernelSource>): P
   // By its shape: where `Response` is looked up, Node loads its whole HTTP client.
   if (typeof (given as Body | undefined)?.arrayBuffer === "function") given = await (given as Body).arrayBuffer();
   if (given !== undefined) checkKind("init", given);
-  const { module, exports } = await instantiate((given as BufferSource | undefined) ?? bundledKernels());
-  if (given !== undefined) checkMark("init", module);
+  const made = await instantiate((given as BufferSource | undefined) ?? bundledKernels());
+  if (given !== undefined) checkMark("init", made.module);
   // A call may have come first, and its instance may hold tensors.
-  instance ??= exports as unknown as Kernels;
+  instance ??= kernelsIn(made);
+}
+
+/** The functions of the module themselves: the loader's own table has each behind one that passes a list of arguments on. */
+function kernelsIn({ instance }: ResultObject): Kernels {
+  return instance.exports as unknown as Kernels;
 }
 
 function checkKind(method: string, source: unknown): void {

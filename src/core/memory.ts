@@ -43,18 +43,19 @@ const overflow: number[] = [];
 const free: Array<{ start: number; size: number }> = [];
 const live = new Map<number, number>();
 
-function withoutSuffix(all: Kernels, suffix: string): TypedKernels {
-  const table: Record<string, unknown> = {};
-  for (const [name, kernel] of Object.entries(all)) {
-    if (name.endsWith(suffix)) table[name.slice(0, -suffix.length)] = kernel;
+/** The kernels of each element type by their names without it. */
+function byType(all: Kernels): { f32: TypedKernels; f64: TypedKernels } {
+  const tables: Record<string, Record<string, unknown>> = { f32: {}, f64: {} };
+  for (const name in all) {
+    const table = tables[name.slice(-3)];
+    if (table !== undefined) table[name.slice(0, -4)] = all[name as keyof Kernels];
   }
-  return table as unknown as TypedKernels;
+  return tables as unknown as { f32: TypedKernels; f64: TypedKernels };
 }
 
 function start(): Kernels {
   const all = kernelInstance();
-  kernels32 = withoutSuffix(all, "_f32");
-  kernels64 = withoutSuffix(all, "_f64");
+  ({ f32: kernels32, f64: kernels64 } = byType(all));
   memory = all.memory;
   if (!(memory.buffer instanceof ArrayBuffer)) sharedBuffers = new WeakSet();
   const [first, ...others] = kernelRooms(all);
