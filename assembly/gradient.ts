@@ -88,30 +88,6 @@ export function runGradSums<T>(dy: usize, x: usize, w: usize, n: i32, center: T,
   return first;
 }
 
-export function rowGradSums<T>(
-  sumG: usize,
-  sumGD: usize,
-  dy: usize,
-  x: usize,
-  center: usize,
-  rows: i32,
-  n: i32,
-  first: i32,
-  period: i32,
-): void {
-  const bytes = <usize>n * sizeof<T>();
-  let i = first % period;
-  for (let r = 0; r < rows; r++) {
-    const at = (<usize>r) << 3;
-    const k = load<T>(center + <usize>i * sizeof<T>());
-    store<f64>(sumG + at, runGradSums<T>(dy, x, 0, n, k, load<f64>(sumG + at), load<f64>(sumGD + at)));
-    store<f64>(sumGD + at, runSecond);
-    x += bytes;
-    dy += bytes;
-    if (++i == period) i = 0;
-  }
-}
-
 /** Σdy·w and Σdy·w·(x − c) of each row, c the mean rounded to T; f64, added to. */
 export function rowWeightedGradSums<T>(
   sumG: usize,

@@ -26,7 +26,6 @@ type Roles<Name extends BaseName, Of = Role> = RoleOfEach<Parameters<Kernels[`${
 const ROW_KERNELS: { readonly [Name in BaseName]?: Roles<Name> } = {
   rowMoments: ["value", "value", "data", "rows", "n", "shared"],
   rowAffine: ["data", "data", "shared", "shared", "shared", "rows", "n", "first", "shared"],
-  rowGradSums: ["value", "value", "data", "data", "shared", "rows", "n", "first", "shared"],
   rowNormalize: [
     ...(["data", "data", "shared", "shared", "value", "value"] as const),
     ...(["rows", "n", "first", "shared", "shared", "shared"] as const),
