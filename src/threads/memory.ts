@@ -2,7 +2,7 @@
 import { adoptInstance } from "../core/instance.js";
 import type { Kernels } from "../core/kernels.generated.js";
 import { bytesOf } from "../sources/text.js";
-import { kernelBytes, kernelLength } from "./kernels.generated.js";
+import { kernelLength, kernelText } from "./kernels.generated.js";
 
 export interface SharedKernels {
   readonly module: WebAssembly.Module;
@@ -24,7 +24,7 @@ export function sharedKernels(): Promise<SharedKernels> {
 }
 
 async function start(): Promise<SharedKernels> {
-  const module = await WebAssembly.compile(bytesOf(kernelBytes, kernelLength));
+  const module = await WebAssembly.compile(bytesOf(kernelText(), kernelLength));
   const memory = newMemory();
   const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
   adoptInstance({ ...(exports as unknown as Kernels), memory });
