@@ -60,7 +60,7 @@ async function inChromium(url, result) {
   try {
     const page = await browser.newPage();
     const broken = new Promise((_, reject) => page.on("pageerror", reject));
-    await page.goto(url);
+    await page.goto(url, { timeout: LIMIT });
     return await Promise.race([result, broken]);
   } finally {
     await browser.close();
@@ -72,7 +72,7 @@ async function inFirefox(url, result) {
   const browser = await puppeteer.launch({ browser: "firefox", executablePath: firefox, headless: true });
   try {
     const page = await browser.newPage();
-    await page.goto(url);
+    await page.goto(url, { timeout: LIMIT });
     return await result;
   } finally {
     await browser.close();
