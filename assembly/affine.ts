@@ -4,8 +4,9 @@
  *
  * Shapes: x, y [rows, n]. Row coefficients have `period` entries, row r takes entry (first + r) mod period. y may
  *   be x.
- * Error: three roundings; rowScaleWide one, its factors and products are f64. `center` is the mean rounded to T; its remainder belongs in `shift`, so that x − center is
- *   nearly exact however large the mean is against the deviation. NaN stays in its element.
+ * Error: three roundings; rowScaleWide one, since its factors and products are f64. `center` is the mean rounded to T;
+ *   its remainder belongs in `shift`, so that x − center is nearly exact however large the mean is against the
+ *   deviation. NaN stays in its element.
  */
 import { map } from "./loops";
 import { v } from "./vec";

@@ -4,9 +4,9 @@
  *
  * Formula: Philox4x32 with ten rounds on the counter (block, kind, stream) under the 64-bit seed gives four words a
  *   block; kind is 0 for eachKeep, 1 for rowNormal. eachKeep: y = scale·x + shift where the element's word is at least
- *   `threshold`, else `other`; element e = 16·q + 4·j + i has word j of block 4·q + i. rowNormal: two words make a uniform number of
- *   53 bits, a block two of them, u and w, and those two normal numbers √(−2·ln u)·cos 2πw and √(−2·ln u)·sin 2πw (Box
- *   and Muller).
+ *   `threshold`, else `other`; element e = 16·q + 4·j + i has word j of block 4·q + i. rowNormal: two words make a uniform
+ *   number of 53 bits, a block two of them, u and w, and those two normal numbers √(−2·ln u)·cos 2πw and
+ *   √(−2·ln u)·sin 2πw (Box and Muller).
  * Shapes: eachKeep x and y [n], elements from 16·group on, y may be x. rowNormal out [n] from element 8·group
  *   on. scratch: randomScratchBytes.
  * Error: eachKeep two roundings; ln, sin and cos to 2 ulps in f64, rounded to T once.

@@ -10,7 +10,7 @@ import {
   vectorOf,
 } from "../core/channelwise.js";
 import { checkPositions } from "../core/geometry.js";
-import { type GroupStatistics, nextOf } from "../core/grouped.js";
+import { byChannel, type GroupStatistics, nextOf } from "../core/grouped.js";
 import { keepInput, Parameter, type Saved, type StateEntry } from "../core/layer.js";
 import { keep, passingF64 } from "../core/memory.js";
 import { mergeCells, rstdOf, rstdOfVariance } from "../core/moments.js";
@@ -70,7 +70,7 @@ function forwardAs(method: string, x: TensorLike, options: BatchInstanceNormOpti
     count: passingF64(c).fill(n * s),
   };
   if (running.mode === "train") {
-    const moments = mergeCells(cells, c, (cell) => cell % c);
+    const moments = mergeCells(cells, c, byChannel(geometry).groupOf);
     batch = { mean: moments.mean, rstd: rstdOf(moments, eps), count: moments.count };
     running.see(moments);
   }
