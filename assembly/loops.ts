@@ -55,6 +55,66 @@ export function map<T, P>(
   if (rest) v.storeHead<T>(y + i, p.at<T>(x + i, u + i, w + i, b + i, k0, k1, k2, k3, k4), rest);
 }
 
+/** Runs of at most this many elements pay more for being called than for being worked on. */
+export const SHORT_RUN: i32 = 256;
+
+/** `mapRuns` over short runs. */
+function mapShortRuns<T, P>(
+  y: usize,
+  x: usize,
+  u: usize,
+  n: i32,
+  runs: i32,
+  step: usize,
+  k0: v128,
+  k1: v128,
+  k2: v128,
+  k3: v128,
+  k4: v128,
+): void {
+  const p = changetype<P>(0);
+  const end = v.wholeBytes<T>(n);
+  const rest = n & (v.lanes<T>() - 1);
+  for (let r = 0; r < runs; r++) {
+    let i: usize = 0;
+    for (; i < end; i += 16) {
+      // @ts-ignore: P has `at`
+      v.store(y + i, p.at<T>(x + i, u + i, 0, 0, k0, k1, k2, k3, k4));
+    }
+    // @ts-ignore: P has `at`
+    if (rest) v.storeHead<T>(y + i, p.at<T>(x + i, u + i, 0, 0, k0, k1, k2, k3, k4), rest);
+    x += step;
+    u += step;
+    y += step;
+  }
+}
+
+/** `map` over `runs` runs of n elements, `step` bytes apart, with the same coefficients. */
+export function mapRuns<T, P>(
+  y: usize,
+  x: usize,
+  u: usize,
+  n: i32,
+  runs: i32,
+  step: usize,
+  k0: v128,
+  k1: v128,
+  k2: v128,
+  k3: v128,
+  k4: v128,
+): void {
+  if (n <= SHORT_RUN) {
+    mapShortRuns<T, P>(y, x, u, n, runs, step, k0, k1, k2, k3, k4);
+    return;
+  }
+  for (let r = 0; r < runs; r++) {
+    map<T, P>(y, x, u, 0, 0, n, k0, k1, k2, k3, k4);
+    x += step;
+    u += step;
+    y += step;
+  }
+}
+
 /**
  * As `map`, a vector at a time: for policies of so many steps that the processor overlaps neighbouring vectors by itself,
  * and that would fill the code where each stands six times.

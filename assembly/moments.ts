@@ -70,6 +70,14 @@ const HEAD: i32 = 16;
 /** The share of Σd² that (Σd)²/n may take before the block is read again about a better center. */
 const LOSS: f64 = 0.25;
 
+export abstract class Center {
+  /** Whether a block was read about a center good enough, given (Σd)²/n and Σd²; no where a sum is NaN or overflowed. */
+  @inline
+  static isGood(loss: f64, squares: f64): bool {
+    return loss <= LOSS * squares && squares < Infinity;
+  }
+}
+
 /** Scalar form: mean = c + Σ(x − c)/n; M2 = Σ(x − c)² − (Σ(x − c))²/n. */
 function blockMoments<T>(x: usize, n: i32): void {
   const count = <f64>n;
@@ -78,7 +86,7 @@ function blockMoments<T>(x: usize, n: i32): void {
   let sumD = reducePair<T, Deviation>(x, 0, 0, n, v.splat<T>(center));
   let offset = sumD / count;
   let loss = sumD * offset;
-  if (!(loss <= LOSS * secondSum && secondSum < Infinity)) {
+  if (!Center.isGood(loss, secondSum)) {
     center = <T>(<f64>center + offset);
     sumD = reducePair<T, Deviation>(x, 0, 0, n, v.splat<T>(center));
     offset = sumD / count;
@@ -156,7 +164,71 @@ export function runSquares<T>(x: usize, n: i32, seenSquares: f64): f64 {
   return seenSquares;
 }
 
+/** mean = c + s/n and M2 = q − s²/n of two rows, a row in each f64 lane; of one, where `rows` is 1. */
+function storeMoments(mean: usize, m2: usize, c: v128, s: v128, q: v128, n: v128, rows: i32): void {
+  const offset = v.div<f64>(s, n);
+  const a = v.add<f64>(c, offset);
+  const b = v.maxPassingNaN<f64>(v.sub<f64>(q, v.mul<f64>(s, offset)), v.zero());
+  if (rows > 1) {
+    v.store(mean, a);
+    v.store(m2, b);
+  } else {
+    v.storeHead<f64>(mean, a, 1);
+    v.storeHead<f64>(m2, b, 1);
+  }
+}
+
+/**
+ * rowMoments of rows of at most HEAD elements, a row in each lane: what takes the time of a short row is not its elements,
+ * but lanes to be summed, divisions and calls. The center is the mean of the whole row. What a lane finds does not depend on
+ * the rows beside it.
+ */
+function shortRowMoments<T>(mean: usize, m2: usize, x: usize, rows: i32, n: i32): void {
+  const lanes = v.lanes<T>();
+  const bytes = <usize>n * sizeof<T>();
+  const size = v.splat<T>(<T>n);
+  const count = v.splat<f64>(<f64>n);
+  for (; rows > 0; rows -= lanes) {
+    // Lanes beyond the last row have it once more.
+    const x1 = rows > 1 ? x + bytes : x;
+    const x2 = rows > 2 ? x1 + bytes : x1;
+    const x3 = rows > 3 ? x2 + bytes : x2;
+    let sum = v.zero();
+    for (let i: usize = 0; i < bytes; i += sizeof<T>()) {
+      sum = v.add<T>(sum, v.gather<T>(x + i, x1 + i, x2 + i, x3 + i));
+    }
+    const c = v.div<T>(sum, size);
+    let s = v.zero();
+    let q = v.zero();
+    for (let i: usize = 0; i < bytes; i += sizeof<T>()) {
+      const d = v.sub<T>(v.gather<T>(x + i, x1 + i, x2 + i, x3 + i), c);
+      s = v.add<T>(s, d);
+      q = v.mulAdd<T>(d, d, q);
+    }
+    storeMoments(mean, m2, v.lowAs64<T>(c), v.lowAs64<T>(s), v.lowAs64<T>(q), count, rows);
+    if (sizeof<T>() == 4 && rows > 2) {
+      storeMoments(mean + 16, m2 + 16, v.widenHigh(c), v.widenHigh(s), v.widenHigh(q), count, rows - 2);
+    }
+    if (!v.allTrue32(v.less<T>(q, v.splat<T>(<T>Infinity)))) {
+      for (let i = 0; i < lanes && i < rows; i++) {
+        const at = (<usize>i) << 3;
+        if (load<f64>(m2 + at) < Infinity) continue;
+        runMoments<T>(x + <usize>i * bytes, n, 0, 0, 0);
+        store<f64>(mean + at, runMean);
+        store<f64>(m2 + at, runM2);
+      }
+    }
+    x += <usize>lanes * bytes;
+    mean += (<usize>lanes) << 3;
+    m2 += (<usize>lanes) << 3;
+  }
+}
+
 export function rowMoments<T>(mean: usize, m2: usize, x: usize, rows: i32, n: i32, seen: f64): void {
+  if (seen == 0 && n <= HEAD) {
+    shortRowMoments<T>(mean, m2, x, rows, n);
+    return;
+  }
   for (let r = 0; r < rows; r++) {
     const at = (<usize>r) << 3;
     runMoments<T>(x, n, seen, load<f64>(mean + at), load<f64>(m2 + at));

@@ -123,6 +123,65 @@ function blockSums<T, A, P>(x: usize, n: i32, center: v128, rest: v128, p: v128)
   return v.sumLanes<A>(v.add<A>(a0, a1));
 }
 
+/** Rows of at most this many elements are summed a row in each lane. */
+const SHORT_ROW: i32 = 16;
+
+/** Adds a vector to two f64, or to one. */
+function addPair(at: usize, a: v128, n: i32): void {
+  const sum = v.add<f64>(v.load(at), a);
+  if (n > 1) v.store(at, sum);
+  else v.storeHead<f64>(at, sum, 1);
+}
+
+/** Adds the lanes of a vector, or the first n of them, to as many f64. */
+function addLanes<T>(at: usize, a: v128, n: i32): void {
+  addPair(at, v.lowAs64<T>(a), n);
+  if (sizeof<T>() == 4 && n > 2) addPair(at + 16, v.widenHigh(a), n - 2);
+}
+
+/**
+ * rowPowerSumsIn for short rows of p = 1 in the type of the data: what takes the time of a short row is not its elements, but
+ * lanes to be summed and calls. What a lane finds does not depend on the rows beside it.
+ */
+function shortRowAbsolutes<T>(
+  powers: usize,
+  slopes: usize,
+  x: usize,
+  center: usize,
+  rest: usize,
+  rows: i32,
+  n: i32,
+  first: i32,
+  period: i32,
+): void {
+  const bytes = <usize>n * sizeof<T>();
+  const lanes = v.lanes<T>();
+  let i = first % period;
+  for (; rows > 0; rows -= lanes) {
+    // Lanes beyond the last row have it once more.
+    const x1 = rows > 1 ? x + bytes : x;
+    const x2 = rows > 2 ? x1 + bytes : x1;
+    const x3 = rows > 3 ? x2 + bytes : x2;
+    const at = <usize>i * sizeof<T>();
+    const isRun = i + lanes <= period;
+    const c = isRun ? v.load(center + at) : v.loadCycle<T>(center, i, period);
+    const r = isRun ? v.load(rest + at) : v.loadCycle<T>(rest, i, period);
+    let s = v.zero();
+    let q = v.zero();
+    for (let j: usize = 0; j < bytes; j += sizeof<T>()) {
+      const d = v.sub<T>(v.sub<T>(v.gather<T>(x + j, x1 + j, x2 + j, x3 + j), c), r);
+      s = v.add<T>(s, v.abs<T>(d));
+      q = v.add<T>(q, v.sign<T>(d));
+    }
+    addLanes<T>(powers, s, rows);
+    addLanes<T>(slopes, q, rows);
+    x += <usize>lanes * bytes;
+    powers += (<usize>lanes) << 3;
+    slopes += (<usize>lanes) << 3;
+    i = (i + lanes) % period;
+  }
+}
+
 function rowPowerSumsIn<T, A, P>(
   powers: usize,
   slopes: usize,
@@ -144,9 +203,15 @@ function rowPowerSumsIn<T, A, P>(
     const at = (<usize>r) << 3;
     for (let j = 0; j < n; j += block) {
       const size = n - j < block ? n - j : block;
-      const sum = blockSums<T, A, P>(x, size, k0, k1, exponent);
-      store<f64>(powers + at, load<f64>(powers + at) + sum);
-      store<f64>(slopes + at, load<f64>(slopes + at) + slopeSum);
+      if (sizeof<A>() == sizeof<T>() && p == 1 && size <= SHORT_ROW) {
+        // As where a row that was cut ends in so many.
+        const k = <usize>i * sizeof<T>();
+        shortRowAbsolutes<T>(powers + at, slopes + at, x, center + k, rest + k, 1, size, 0, 1);
+      } else {
+        const sum = blockSums<T, A, P>(x, size, k0, k1, exponent);
+        store<f64>(powers + at, load<f64>(powers + at) + sum);
+        store<f64>(slopes + at, load<f64>(slopes + at) + slopeSum);
+      }
       x += <usize>size * sizeof<T>();
     }
     if (++i == period) i = 0;
@@ -336,7 +401,9 @@ export function rowPowerSums<T>(
   p: f64,
   wide: i32,
 ): void {
-  if (sizeof<T>() == 4 && !wide)
+  if (p == 1 && n <= SHORT_ROW && (sizeof<T>() == 8 || !wide))
+    shortRowAbsolutes<T>(powers, slopes, x, center, rest, rows, n, first, period);
+  else if (sizeof<T>() == 4 && !wide)
     rowPowerSumsIn<T, T, Absolute>(powers, slopes, x, center, rest, rows, n, first, period, p);
   else if (p == 1) rowPowerSumsIn<T, f64, Absolute>(powers, slopes, x, center, rest, rows, n, first, period, p);
   else rowPowerSumsIn<T, f64, Power>(powers, slopes, x, center, rest, rows, n, first, period, p);

@@ -43,6 +43,13 @@ export abstract class v {
     return sizeof<T>() == 4 ? v128.load32_splat(at) : v128.load64_splat(at);
   }
 
+  /** The elements at four addresses, or at the first two for f64. */
+  @inline
+  static gather<T>(at0: usize, at1: usize, at2: usize, at3: usize): v128 {
+    if (sizeof<T>() == 8) return v128.load64_lane(at1, v128.load64_zero(at0), 1);
+    return v128.load32_lane(at3, v128.load32_lane(at2, v128.load32_lane(at1, v128.load32_zero(at0), 1), 2), 3);
+  }
+
   /** Elements first, first + 1, ... of the n at `at`, beginning anew after the last. */
   @inline
   static loadCycle<T>(at: usize, first: i32, n: i32): v128 {
@@ -341,6 +348,12 @@ export abstract class v {
   @inline
   static widenHigh(a: v128): v128 {
     return f64x2.promote_low_f32x4(v128.shuffle<u64>(a, a, 1, 1));
+  }
+
+  /** Lanes 0 and 1 as f64. */
+  @inline
+  static lowAs64<T>(a: v128): v128 {
+    return sizeof<T>() == 8 ? a : f64x2.promote_low_f32x4(a);
   }
 
   /** Two f64 vectors rounded to one of f32. */

@@ -8,6 +8,7 @@
 import {
   type AddressesOf,
   cellMoments,
+  type GradSums,
   gradientCells,
   type Mask,
   measureCells,
@@ -17,6 +18,7 @@ import {
 import type { Geometry } from "./geometry.js";
 import {
   clearF64,
+  fillShort,
   heap64,
   kernels,
   kernelsOf,
@@ -27,7 +29,7 @@ import {
   withScratch,
 } from "./memory.js";
 import { type Moments, mergeCells } from "./moments.js";
-import { stageValues, streamGroups, type Tiles } from "./stream.js";
+import { stageValues, stream, streamGroups, type Tiles } from "./stream.js";
 import type { Operand, Target } from "./tensor.js";
 
 export interface Grouping {
@@ -73,27 +75,11 @@ export function channelMoments(x: Operand, geometry: Geometry, mask?: Mask): Mom
 
 /** Moments of each group. */
 export function groupMoments(x: Operand, geometry: Geometry, grouping: Grouping, mask?: Mask): Moments {
-  if (isCellEach(geometry, grouping)) return cellMoments(x, geometry, mask);
-  const { groups, groupOf, block } = grouping;
-  // Of several channels, cells are merged one by one: a part as a run of its own would have other bits.
-  const tiles = block?.channels === 1 ? tilesOf(geometry, grouping, mask) : null;
-  const found = tiles && tilesMoments(x, tiles);
-  return found ?? mergeCells(cellMoments(x, geometry, mask), groups, groupOf);
-}
-
-/** The moments of groups that lie in runs; null where a group is too large to be staged. */
-function tilesMoments(x: Operand, tiles: Tiles): Moments | null {
-  const { bands, groups, length } = tiles;
+  const { groups } = grouping;
   return withScratch(() => {
-    const all = bands * groups;
-    const mean = scratch(8 * all);
-    const m2 = scratch(8 * all);
-    const k = kernelsOf(x.dtype);
-    const fits = streamGroups(tiles, [x], [], ([from], first, size, parts, step) =>
-      k.planeMoments(mean + 8 * first, m2 + 8 * first, from, size, parts, length, step),
-    );
-    if (!fits) return null;
-    return { count: countsOf(tiles), mean: passingCopyF64(mean, all), m2: passingCopyF64(m2, all) };
+    const [mean, m2] = [scratch(8 * groups), scratch(8 * groups)];
+    const count = measureGroups(mean, m2, x, geometry, grouping, mask);
+    return { count, mean: passingCopyF64(mean, groups), m2: passingCopyF64(m2, groups) };
   });
 }
 
@@ -121,6 +107,11 @@ function isCellEach({ n }: Geometry, { perChannel }: Grouping): boolean {
   return perChannel && n === 1;
 }
 
+/** Writes mean and M2 of each channel over the batch; returns the counts. */
+export function measureChannels(mean: number, m2: number, x: Operand, geometry: Geometry): Float64Array {
+  return measureGroups(mean, m2, x, geometry, byChannel(geometry));
+}
+
 /** Writes mean and M2 of each group; returns the counts. */
 function measureGroups(
   mean: number,
@@ -137,10 +128,35 @@ function measureGroups(
   if (order === "rows" && block?.samples === 1 && mask === undefined) {
     return measureCells(mean, m2, x, { n, c: groups / n, s: block.channels * s, order });
   }
+  // Of several channels, cells are merged one by one: a part as a run of its own would have other bits.
+  const tiles = block?.channels === 1 ? tilesOf(geometry, grouping, mask) : null;
+  if (tiles && measureTiles(mean, m2, x, tiles)) return countsOf(tiles);
   const merged = mergeCells(cellMoments(x, geometry, mask), groups, groupOf);
   heap64().set(merged.mean, mean / 8);
   heap64().set(merged.m2, m2 / 8);
   return merged.count;
+}
+
+/** Writes mean and M2 of groups that lie in runs; false where these are long, and a group is too large to be staged. */
+function measureTiles(mean: number, m2: number, x: Operand, tiles: Tiles): boolean {
+  const { bands, groups, parts, lastParts, length } = tiles;
+  const k = kernelsOf(x.dtype);
+  const rowMultiple = k.planeBlockParts(length);
+  if (rowMultiple === 1) {
+    return streamGroups(tiles, [x], [], ([from], first, size, present, step) =>
+      k.planeMoments(mean + 8 * first, m2 + 8 * first, from, size, present, length, step, 0),
+    );
+  }
+  const n = groups * length;
+  for (let band = 0; band < bands; band++) {
+    const at = 8 * band * groups;
+    const firstRow = band * parts;
+    const present = band < bands - 1 ? parts : lastParts;
+    stream({ rows: present, n, firstRow, rowMultiple }, [x], [], ([from], { row, rows }) =>
+      k.planeMoments(mean + at, m2 + at, from, groups, rows, length, n, row - firstRow),
+    );
+  }
+  return true;
 }
 
 /** Where the groups lie in runs, if they do. */
@@ -158,9 +174,11 @@ const NONE = new Float64Array(0);
 
 /** Values in each group. */
 function countsOf({ bands, groups, parts, lastParts, length }: Tiles): Float64Array {
-  return passingF64(bands * groups)
-    .fill(parts * length)
-    .fill(lastParts * length, (bands - 1) * groups);
+  const counts = passingF64(bands * groups);
+  const full = (bands - 1) * groups;
+  fillShort(counts, parts * length, 0, full);
+  fillShort(counts, lastParts * length, full, groups);
+  return counts;
 }
 
 /**
@@ -301,13 +319,14 @@ export function applyGroupsGrad(
       const heap = heap64();
       for (let i = 0; i < cells; i++) heap[means / 8 + i] = mean[groupOf(i)];
     }
-    const sums = { dy: scratch(8 * cells), dyx: scratch(8 * cells) };
-    sumCells(sums, dy, x, geometry, means, size, mask);
+    const ofGroups = tiles !== null && grouping.block?.channels === 1 && sumTiles(tiles, dy, x, ofGroup.mean);
+    const sums = ofGroups || { dy: scratch(8 * cells), dyx: scratch(8 * cells) };
+    if (!ofGroups) sumCells(sums, dy, x, geometry, means, size, mask);
 
     const [dweight, dbias] = [scratch(8 * c), scratch(8 * c)];
     const [slope, shift] = [scratch(8 * size), scratch(8 * size)];
     let [rstds, weights] = [ofGroup.rstd, ofChannel.weight];
-    if (isCellEach(geometry, grouping)) {
+    if (isCellEach(geometry, grouping) || (ofGroups && perChannel)) {
       const k = kernels();
       k.eachProduct_f64(dweight, sums.dyx, rstds, c);
       heap64().copyWithin(dbias / 8, sums.dy / 8, sums.dy / 8 + c);
@@ -321,8 +340,9 @@ export function applyGroupsGrad(
       weights = scratch(8 * size);
       const heap = heap64();
       const at = (address: number, i: number) => address / 8 + i;
-      for (let i = 0, channel = 0; i < cells; i++, channel = nextOf(channel, c)) {
-        const group = perChannel ? channel : groupOf(i);
+      // Groups of one channel follow the channels, as cells do.
+      for (let i = 0, channel = 0; i < (ofGroups ? groups : cells); i++, channel = nextOf(channel, c)) {
+        const group = ofGroups ? i : perChannel ? channel : groupOf(i);
         const [sum, sumD] = [heap[at(sums.dy, i)], heap[at(sums.dyx, i)]];
         heap[at(sumG, group)] += weight[channel] * sum;
         heap[at(sumGD, group)] += weight[channel] * sumD;
@@ -346,6 +366,35 @@ export function applyGroupsGrad(
     }
     return grads;
   });
+}
+
+/**
+ * Σdy and Σdy·(x − mean) of groups of short runs, which are summed several at a time; null where runs are long. `mean` lies
+ * in linear memory, as the sums do.
+ */
+function sumTiles(
+  { bands, groups, parts, lastParts, length }: Tiles,
+  dy: Operand,
+  x: Operand,
+  mean: number,
+): AddressesOf<GradSums> | null {
+  const k = kernelsOf(x.dtype);
+  const rowMultiple = k.planeBlockParts(length);
+  if (rowMultiple === 1 || parts === 1) return null;
+  const n = groups * length;
+  const all = bands * groups;
+  const sums = { dy: scratchF64(all), dyx: scratchF64(all) };
+  for (let band = 0; band < bands; band++) {
+    const at = 8 * band * groups;
+    const firstRow = band * parts;
+    const rows = band < bands - 1 ? parts : lastParts;
+    stream({ rows, n, firstRow, rowMultiple }, [dy, x], [], ([g, from], { row, rows: part }) =>
+      k.planeGroupGradSums(sums.dy + at, sums.dyx + at, g, from, mean + at, groups, part, length, n, row - firstRow),
+    );
+  }
+  // The kernel's sums are about the rounded mean.
+  k.eachAboutMean(sums.dyx, sums.dy, mean, all);
+  return sums;
 }
 
 /** `applyGroupsGrad` group by group; null where a group is too large for that. */

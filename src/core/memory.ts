@@ -241,7 +241,23 @@ export function scratchF64(n: number): number {
 
 /** Sets n f64 values to 0. */
 export function clearF64(pointer: number, n: number): void {
-  floats64.fill(0, pointer / 8, pointer / 8 + n);
+  fillShort(floats64, 0, pointer / 8, n);
+}
+
+/** Values that are copied or filled one by one in less time than it takes to call `set` or `fill`. */
+const SHORT = 32;
+
+/** Sets n of the values from `start` on. */
+export function fillShort(values: TypedArray, value: number, start: number, n: number): void {
+  if (n > SHORT) values.fill(value, start, start + n);
+  else for (let i = start; i < start + n; i++) values[i] = value;
+}
+
+/** Copies n values from `from` on to `start` and on. */
+export function copyShort(values: TypedArray, start: number, source: ArrayLike<number>, from: number, n: number): void {
+  if (n <= SHORT) for (let i = 0; i < n; i++) values[start + i] = source[from + i];
+  else if (from === 0 && n === source.length) values.set(source, start);
+  else values.set((source as TypedArray).subarray(from, from + n), start);
 }
 
 /** A copy of n f64 values of linear memory. */
@@ -314,6 +330,6 @@ export function keep<Found>(found: Found): Found {
 /** `copyF64` for the length of a call. */
 export function passingCopyF64(pointer: number, n: number): Float64Array {
   const values = passingF64(n);
-  values.set(floats64.subarray(pointer / 8, pointer / 8 + n));
+  copyShort(values, 0, floats64, pointer / 8, n);
   return values;
 }

@@ -4,8 +4,8 @@
  *
  * Chunks end on the blocks of the kernels' reduction trees, so results have the same bits however an array came in.
  */
-import { elementBytes, heapOf, scratch, withScratch } from "./memory.js";
-import { elementsOf, type Operand, type Target } from "./tensor.js";
+import { copyShort, elementBytes, heapOf, scratch, withScratch } from "./memory.js";
+import { elementsOf, fillRange, type Operand, type Target } from "./tensor.js";
 
 /** Bytes of one array that are staged at a time. */
 let stageBytes = 1 << 14;
@@ -198,7 +198,15 @@ export function stageWhole(operand: Operand | undefined, dtype: Operand["dtype"]
 
 /** f64 values in scratch, rounded to `dtype`. */
 export function stageValues(values: ArrayLike<number>, dtype: Operand["dtype"]): number {
-  const pointer = scratch(values.length * elementBytes(dtype));
-  heapOf(dtype).set(values, pointer / elementBytes(dtype));
+  const width = elementBytes(dtype);
+  const pointer = scratch(values.length * width);
+  copyShort(heapOf(dtype), pointer / width, values, 0, values.length);
+  return pointer;
+}
+
+/** A vector argument that has been checked, as f64 values in scratch; `fallback` in each of n places where it is absent. */
+export function stageVector(found: Operand | undefined, n: number, fallback: number): number {
+  const pointer = scratch(8 * n);
+  fillRange(heapOf("float64") as Float64Array, pointer / 8, n, found, fallback);
   return pointer;
 }

@@ -5,9 +5,11 @@
 import { fail, show } from "./errors.js";
 import {
   allocate,
+  copyShort,
   type DType,
   deallocate,
   elementBytes,
+  fillShort,
   heapOf,
   passingF64,
   pointerOf,
@@ -276,19 +278,23 @@ function readInto(
   return fillFrom(values, readVector(method, name, value, values.length, meaning), fallback);
 }
 
-/** Values that are copied one by one in less time than it takes to make a view of them and call `set`. */
-const SHORT = 32;
-
 /** Fills f64 values from a vector argument that has been checked, or with `fallback`. */
 export function fillFrom(values: Float64Array, found: Operand | undefined, fallback: number): Float64Array {
-  if (found === undefined) return values.fill(fallback);
-  if (values.length > SHORT) values.set(elementsOf(found));
-  else {
-    const from = found.heap ?? heapOf(found.dtype);
-    const at = found.heap === null ? found.pointer / elementBytes(found.dtype) : 0;
-    for (let i = 0; i < values.length; i++) values[i] = from[at + i];
-  }
+  fillRange(values, 0, values.length, found, fallback);
   return values;
+}
+
+/** `fillFrom` for the n values from `start` on. */
+export function fillRange(
+  values: Float64Array,
+  start: number,
+  n: number,
+  found: Operand | undefined,
+  fallback: number,
+): void {
+  if (found === undefined) fillShort(values, fallback, start, n);
+  else if (found.heap !== null) copyShort(values, start, found.heap, 0, n);
+  else copyShort(values, start, heapOf(found.dtype), found.pointer / elementBytes(found.dtype), n);
 }
 
 /** Whether two shapes are the same. */

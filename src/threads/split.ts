@@ -48,7 +48,10 @@ const ROW_KERNELS: { readonly [Name in BaseName]?: Roles<Name> } = {
   colCenterWide: ["wide", "data", "shared", "rows", "n"],
   planeAffine: ["data", "data", "shared", "shared", "shared", "rows", "n", "first", "shared"],
   planeGradSums: ["value", "value", "data", "data", "shared", "rows", "n", "first", "shared"],
-  planeMoments: ["value", "value", "data", "rows", "shared", "n", "shared"],
+  planeMoments: ["value", "value", "data", "rows", "shared", "n", "shared", "shared"],
+  planeGroupGradSums: [
+    ...(["value", "value", "data", "data", "value", "rows", "shared", "n", "shared", "shared"] as const),
+  ],
   planeGradAffine: [
     ...(["data", "data", "data", "shared", "shared", "shared", "shared", "shared"] as const),
     ...(["rows", "n", "first", "shared"] as const),

@@ -56,9 +56,11 @@ afterEach(() => {
 describe.each(Object.keys(methods))("%s", (name) => {
   const step = methods[name];
 
-  // Planes of one vector and less, groups that share a page, planes longer than a block of the reduction.
+  // Planes of one vector and less, several blocks of short ones, groups that share a page, planes longer than a block of the
+  // reduction.
   it.each([
     [5, 6, 3],
+    [300, 2, 4],
     [5, 6, 7, 7],
     [3, 4, 5, 1000],
     [3, 2, 5000],
@@ -82,7 +84,8 @@ describe.each(Object.keys(methods))("%s", (name) => {
 });
 
 it("batch norm with a mask that leaves all in has the bits of batch norm without one", () => {
-  const shape = [4, 3, 11, 9];
+  // Short runs without a mask are summed several at a time.
+  const shape = [4, 3, 19, 17];
   const [x, dy] = [tensorOf(shape, 1, "float32"), tensorOf(shape, 2, "float32")];
   const bare = batchNormForward(x, parameters(3));
   const masked = batchNormForward(x, { ...parameters(3), mask: [1, 1, 1, 1] });

@@ -98,7 +98,8 @@ describe("a mask", () => {
         masked.data.filter((_, i) => mask[Math.floor(i / 15)]),
         want.data,
       ),
-    ).toBe(0);
+      // Valid values are summed cell by cell, short runs of a batch without a mask together: the trees differ.
+    ).toBeLessThan(1e-14);
     expect(masked.data.every((v, i) => mask[Math.floor(i / 15)] || v === 0)).toBe(true);
   });
 
