@@ -83,6 +83,9 @@ function readMask(method: string, mask: MaskLike | undefined, { n, s }: Geometry
   return Uint8Array.from({ length: n * s }, (_, i) => (values[Math.floor(i / positions)] ? 1 : 0));
 }
 
+const ON_SINGLE = ["throw", "useRunning", "zero"] as const;
+const NONE = new Float64Array(0);
+
 /** Batch norm under the caller's name; without `saves`, statistics neither of the batch nor running are worked out. */
 function forwardAs(
   method: string,
@@ -92,8 +95,7 @@ function forwardAs(
 ): { y: Tensor; saved: BatchNormSaved; running: Running } {
   const { x: operand, geometry: full, weight, bias, eps, y } = readArguments(method, x, options);
   const running = new Running(method, options, full.c);
-  const singles = ["throw", "useRunning", "zero"] as const;
-  const onSingle = checkOneOf(method, "onSingleValue", options.onSingleValue ?? "throw", singles);
+  const onSingle = checkOneOf(method, "onSingleValue", options.onSingleValue ?? "throw", ON_SINGLE);
   const mask = readMask(method, options.mask, full);
 
   const geometry = pooled(full);
@@ -121,7 +123,7 @@ function forwardAs(
     statistics = {
       mean: zeroed ?? running.mean,
       rstd: rstdOfVariance(variance, eps),
-      count: passingF64(full.c).fill(count),
+      count: saves ? passingF64(full.c).fill(count) : NONE,
     };
     applyGroups(y, operand, geometry, grouping, statistics, weight, bias, mask);
   } else {

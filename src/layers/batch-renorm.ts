@@ -1,3 +1,4 @@
+import { transformCells } from "../core/cells.js";
 import {
   type ChannelGradients,
   ChannelLayer,
@@ -11,11 +12,9 @@ import {
 } from "../core/channelwise.js";
 import { checkCount, checkNumber, checkOneOf } from "../core/errors.js";
 import { pooled } from "../core/geometry.js";
-import { applyGroups, applyGroupsGrad, byChannel, channelMoments, type GroupStatistics } from "../core/grouped.js";
+import { applyGroupsGrad, byChannel, type GroupStatistics, measureChannels } from "../core/grouped.js";
 import { keepInput, MEAN_ALIASES, type Saved, type StateEntry } from "../core/layer.js";
-import type { TypedArray } from "../core/memory.js";
-import { keep, mapF64, passingF64 } from "../core/memory.js";
-import { varianceOf } from "../core/moments.js";
+import { heap64, keep, mapF64, passingF64, scratch, type TypedArray, withScratch } from "../core/memory.js";
 import { checkMomentum, checkSeveral, readPair, sameClass, step } from "../core/running.js";
 import { arrayClass, type Tensor, type TensorLike, type VectorLike } from "../core/tensor.js";
 import { type RenormLimits, renormSchedule } from "../schedules/renorm-schedule.js";
@@ -67,66 +66,76 @@ function clamp(value: number, low: number, high: number): number {
   return Math.min(high, Math.max(low, value));
 }
 
-/** Batch renorm is batch norm with weight·r and weight·d + bias, r and d constants. */
-function forwardAs(method: string, x: TensorLike, options: BatchRenormOptions): BatchRenormResult {
+/**
+ * Batch renorm is batch norm with weight·r and weight·d + bias, r and d constants. `finish` gives what the next batch and
+ * the backward pass need.
+ */
+function forwardAs(
+  method: string,
+  x: TensorLike,
+  options: BatchRenormOptions,
+): { y: Tensor; finish(): BatchRenormResult } {
   const { x: operand, geometry: full, weight, bias, eps, y } = readArguments(method, x, options);
   const { c } = full;
   const mode = checkOneOf(method, "mode", options.mode ?? "train", ["train", "eval"]);
   const rMax = checkLimit(method, "rMax", options.rMax ?? 1, 1);
   const dMax = checkLimit(method, "dMax", options.dMax ?? 0, 0);
   const momentum = checkMomentum(method, options.momentum, 0.01);
-  let numBatchesTracked = checkCount(method, "numBatchesTracked", options.numBatchesTracked ?? 0, 0);
+  const tracked = checkCount(method, "numBatchesTracked", options.numBatchesTracked ?? 0, 0);
   const { runningMean, runningStd } = options;
   const pair = readPair(method, mode, c, ["runningMean", runningMean], ["runningStd", runningStd]);
   const { given } = pair;
-  let { mean: averageMean, spread: averageStd } = pair;
+  const constant = mode === "eval";
+  const size = operand.length / c;
+  if (!constant) checkSeveral(method, operand, size);
+  const { mean: averageMean, spread: averageStd } = pair;
 
   const geometry = pooled(full);
-  const r = passingF64(c).fill(1);
-  const d = passingF64(c);
-  let statistics: GroupStatistics;
-  if (mode === "train") {
-    const moments = channelMoments(operand, geometry);
-    checkSeveral(method, operand, moments.count[0]);
-    const { mean, count } = moments;
-    const std = mapF64(varianceOf(moments), (variance) => Math.sqrt(variance + eps));
-    statistics = { mean, rstd: mapF64(std, (value) => 1 / value), count };
-    if (given) {
-      for (let i = 0; i < c; i++) {
-        r[i] = clamp(std[i] / averageStd[i], 1 / rMax, rMax);
-        d[i] = clamp((mean[i] - averageMean[i]) / averageStd[i], -dMax, dMax);
-      }
-      numBatchesTracked++;
-      averageMean = step(averageMean, mean, momentum ?? 1 / numBatchesTracked);
-      averageStd = step(averageStd, std, momentum ?? 1 / numBatchesTracked);
+  const [mean, std, rstd] = [passingF64(c), passingF64(c), passingF64(c)];
+  const [r, d] = [passingF64(c), passingF64(c)];
+  withScratch(() => {
+    const found = { mean: scratch(8 * c), m2: scratch(8 * c) };
+    if (!constant) measureChannels(found.mean, found.m2, operand, geometry);
+    const affine = { mean: scratch(8 * c), scale: scratch(8 * c), shift: scratch(8 * c) };
+    const heap = heap64();
+    for (let i = 0; i < c; i++) {
+      mean[i] = constant ? averageMean[i] : heap[found.mean / 8 + i];
+      std[i] = constant ? averageStd[i] : Math.sqrt(heap[found.m2 / 8 + i] / size + eps);
+      rstd[i] = 1 / std[i];
+      r[i] = given && !constant ? clamp(std[i] / averageStd[i], 1 / rMax, rMax) : 1;
+      d[i] = given && !constant ? clamp((mean[i] - averageMean[i]) / averageStd[i], -dMax, dMax) : 0;
+      heap[affine.mean / 8 + i] = mean[i];
+      heap[affine.scale / 8 + i] = rstd[i] * (weight[i] * r[i]);
+      heap[affine.shift / 8 + i] = bias[i] + weight[i] * d[i];
     }
-  } else {
-    const count = passingF64(c).fill(operand.length / c);
-    statistics = { mean: averageMean, rstd: mapF64(averageStd, (value) => 1 / value), count };
-  }
-  const scale = mapF64(weight, (value, i) => value * r[i]);
-  const shift = mapF64(bias, (value, i) => value + weight[i] * d[i]);
-  applyGroups(y, operand, geometry, byChannel(geometry), statistics, scale, shift);
-  return {
-    y: y.result,
-    running: given
-      ? {
-          runningMean: sameClass(averageMean, runningMean),
-          runningStd: sameClass(averageStd, runningStd),
-          numBatchesTracked,
-        }
-      : null,
-    saved: {
-      x: keepInput(x, operand, y),
-      mean: statistics.mean,
-      rstd: statistics.rstd,
-      count: statistics.count,
-      r,
-      d,
-      constant: mode === "eval",
-      options: keepOptions(options),
-    },
+    transformCells(y, operand, geometry, affine, c);
+  });
+  const finish = () => {
+    const numBatchesTracked = constant ? tracked : tracked + 1;
+    const next = (average: Float64Array, batch: Float64Array) =>
+      constant ? average : step(average, batch, momentum ?? 1 / numBatchesTracked);
+    return {
+      y: y.result,
+      running: given
+        ? {
+            runningMean: sameClass(next(averageMean, mean), runningMean),
+            runningStd: sameClass(next(averageStd, std), runningStd),
+            numBatchesTracked,
+          }
+        : null,
+      saved: {
+        x: keepInput(x, operand, y),
+        mean,
+        rstd,
+        count: passingF64(c).fill(size),
+        r,
+        d,
+        constant,
+        options: keepOptions(options),
+      },
+    };
   };
+  return { y: y.result, finish };
 }
 
 function backwardAs(
@@ -172,7 +181,7 @@ export function batchRenorm(x: TensorLike, options: BatchRenormOptions = {}): Te
 
 /** `batchRenorm` that also returns what `batchRenormBackward` needs, and the running statistics after this batch. */
 export function batchRenormForward(x: TensorLike, options: BatchRenormOptions = {}): BatchRenormResult {
-  return keep(forwardAs("batchRenormForward", x, options));
+  return keep(forwardAs("batchRenormForward", x, options).finish());
 }
 
 /**
@@ -244,7 +253,7 @@ export class BatchRenorm extends ChannelLayer {
       runningStd,
       numBatchesTracked,
       out: options.out,
-    });
+    }).finish();
     this.#saved = keep(saved);
     if (running !== null) {
       runningMean.set(running.runningMean);

@@ -20,11 +20,11 @@ import {
   type Grouping,
   type GroupStatistics,
   groupMoments,
+  nextOf,
   sumChannels,
 } from "../core/grouped.js";
 import { keepInput, MEAN_ALIASES, type Saved, type StateEntry } from "../core/layer.js";
-import type { TypedArray } from "../core/memory.js";
-import { keep, mapF64, passingF64 } from "../core/memory.js";
+import { keep, mapF64, passingF64, type TypedArray } from "../core/memory.js";
 import { varianceOf } from "../core/moments.js";
 import { applyPowerGradient, applyPowerRowsGradient, cellPowers, checkPower, root } from "../core/powers.js";
 import { normalizeRowsGrad, type RowOptions, rowGradSums, standardizeRows } from "../core/rows.js";
@@ -121,16 +121,19 @@ function spread(values: Float64Array, { n, c }: Geometry, { groupOf, perChannel 
 
 /** Σ over the cells of each group, divided by the values in it. */
 function average(values: Float64Array, count: Float64Array, { groups, groupOf, perChannel }: Grouping): Float64Array {
-  const sums = perChannel ? sumChannels(values, groups) : passingF64(groups);
-  if (!perChannel) for (let i = 0; i < values.length; i++) sums[groupOf(i)] += values[i];
-  return mapF64(sums, (sum, group) => sum / count[group]);
+  const means = perChannel ? sumChannels(values, groups) : passingF64(groups);
+  if (!perChannel) for (let i = 0; i < values.length; i++) means[groupOf(i)] += values[i];
+  for (let group = 0; group < groups; group++) means[group] /= count[group];
+  return means;
 }
 
 interface LpMoments {
   mean: Float64Array;
   count: Float64Array;
+  /** mean |x − mean|^p of each group. */
   moment: Float64Array;
-  slope: Float64Array;
+  /** mean |x − mean|^(p−1)·sign(x − mean), which the gradient wants alone. */
+  slope(): Float64Array;
   largestSquares: number;
 }
 
@@ -141,19 +144,24 @@ function momentsOf(x: Operand, geometry: Geometry, grouping: Grouping, p: number
   let largestSquares = m2[0];
   for (let i = 1; i < m2.length; i++) largestSquares = Math.max(largestSquares, m2[i]);
   if (p === 2) {
-    return { mean, count, moment: varianceOf(moments), slope: passingF64(grouping.groups), largestSquares };
+    return { mean, count, moment: varianceOf(moments), slope: () => passingF64(grouping.groups), largestSquares };
   }
   const sums = cellPowers(x, geometry, spread(mean, geometry, grouping), p, largestSquares);
   return {
     mean,
     count,
     moment: average(sums.powers, count, grouping),
-    slope: average(sums.slopes, count, grouping),
+    slope: () => average(sums.slopes, count, grouping),
     largestSquares,
   };
 }
 
-function forwardAs(method: string, x: TensorLike, options: LpBatchNormOptions): LpBatchNormResult {
+/** `finish` gives what the next batch and the backward pass need. */
+function forwardAs(
+  method: string,
+  x: TensorLike,
+  options: LpBatchNormOptions,
+): { y: Tensor; finish(): LpBatchNormResult } {
   const { x: operand, geometry: full, weight, bias, eps, y } = readArguments(method, x, options);
   const { c } = full;
   const p = checkPower(method, options.p ?? 1);
@@ -163,78 +171,81 @@ function forwardAs(method: string, x: TensorLike, options: LpBatchNormOptions): 
   if (over === "instance") checkPositions(method, operand, full, 'use over "layer" or "group"');
   const mode = checkOneOf(method, "mode", options.mode ?? "train", ["train", "eval"]);
   const momentum = checkMomentum(method, options.momentum);
-  let numBatchesTracked = checkCount(method, "numBatchesTracked", options.numBatchesTracked ?? 0, 0);
+  const tracked = checkCount(method, "numBatchesTracked", options.numBatchesTracked ?? 0, 0);
   const { runningMean, runningMoment } = options;
   if (over !== "batch" && (runningMean || runningMoment || mode === "eval")) {
     fail(method, `runningMean, runningMoment and mode "eval" are for over "batch", got over "${over}"; leave them out`);
   }
   const pair = readPair(method, mode, c, ["runningMean", runningMean], ["runningMoment", runningMoment]);
-  let { mean: averageMean, spread: averageMoment } = pair;
-
-  let found: LpMoments;
-  if (mode === "train") {
-    found = momentsOf(operand, geometry, grouping, p);
-    if (over === "batch") checkSeveral(method, operand, found.count[0]);
-    numBatchesTracked++;
-    const share = momentum ?? 1 / numBatchesTracked;
-    if (pair.given) {
-      averageMean = step(averageMean, found.mean, share);
-      averageMoment = step(averageMoment, found.moment, share);
-    }
-  } else {
-    const count = passingF64(c).fill(operand.length / c);
-    found = { mean: averageMean, count, moment: averageMoment, slope: passingF64(c), largestSquares: 0 };
-  }
+  const { mean: averageMean, spread: averageMoment } = pair;
+  const constant = mode === "eval";
+  if (over === "batch" && !constant) checkSeveral(method, operand, operand.length / c);
+  const found: LpMoments = constant
+    ? {
+        mean: averageMean,
+        count: passingF64(c).fill(operand.length / c),
+        moment: averageMoment,
+        slope: () => passingF64(c),
+        largestSquares: 0,
+      }
+    : momentsOf(operand, geometry, grouping, p);
   const scale = options.gaussianScale && p === 1 ? GAUSSIAN : 1;
-  const moment = mapF64(found.moment, (value) => value + eps);
-  const rstd = mapF64(moment, (value) => 1 / (root(value, p) * scale));
-  const statistics = { mean: found.mean, rstd };
-  if (rows === null) applyGroups(y, operand, geometry, grouping, statistics, weight, bias);
+  const { mean, count, largestSquares } = found;
+  const moment = passingF64(mean.length);
+  const rstd = passingF64(mean.length);
+  for (let i = 0; i < moment.length; i++) {
+    moment[i] = found.moment[i] + eps;
+    rstd[i] = 1 / (root(moment[i], p) * scale);
+  }
+  if (rows === null) applyGroups(y, operand, geometry, grouping, { mean, rstd }, weight, bias);
   else {
     const given = {
       weight: readVector(method, "weight", options.weight, c, PER_CHANNEL),
       bias: readVector(method, "bias", options.bias, c, PER_CHANNEL),
     };
-    standardizeRows(y, operand, { ...rows, ...given }, statistics);
+    standardizeRows(y, operand, { ...rows, ...given }, { mean, rstd });
   }
-  return {
-    y: y.result,
-    running: pair.given
-      ? {
-          runningMean: sameClass(averageMean, runningMean),
-          runningMoment: sameClass(averageMoment, runningMoment),
-          numBatchesTracked,
-        }
-      : null,
-    saved: {
-      x: keepInput(x, operand, y),
-      mean: found.mean,
-      rstd,
-      count: found.count,
-      moment,
-      slope: found.slope,
-      largestSquares: found.largestSquares,
-      constant: mode === "eval",
-      options: {
-        weight: options.weight,
-        bias: options.bias,
-        layout: options.layout,
-        p,
-        over,
-        numGroups: options.numGroups,
+  const finish = () => {
+    const numBatchesTracked = constant ? tracked : tracked + 1;
+    const next = (average: Float64Array, batch: Float64Array) =>
+      constant ? average : step(average, batch, momentum ?? 1 / numBatchesTracked);
+    const { weight, bias, layout, numGroups } = options;
+    return {
+      y: y.result,
+      running: pair.given
+        ? {
+            runningMean: sameClass(next(averageMean, mean), runningMean),
+            runningMoment: sameClass(next(averageMoment, found.moment), runningMoment),
+            numBatchesTracked,
+          }
+        : null,
+      saved: {
+        x: keepInput(x, operand, y),
+        mean,
+        rstd,
+        count,
+        moment,
+        slope: found.slope(),
+        largestSquares,
+        constant,
+        options: { weight, bias, layout, p, over, numGroups },
       },
-    },
+    };
   };
+  return { y: y.result, finish };
 }
 
 /** The coefficients of dx on each group, from mean(g) and mean(g·(x − mean)) with g = dy·weight. */
 function coefficientsOf({ rstd, moment, slope }: LpBatchNormSaved, meanG: Float64Array, meanGD: Float64Array) {
-  // What the deviation passes on.
-  const through = mapF64(meanGD, (value, group) => value / moment[group]);
-  return {
-    slope: mapF64(through, (value, group) => -rstd[group] * value),
-    constant: mapF64(through, (value, group) => rstd[group] * (value * slope[group] - meanG[group])),
-  };
+  const { length } = rstd;
+  const of = { slope: passingF64(length), constant: passingF64(length) };
+  for (let group = 0; group < length; group++) {
+    // What the deviation passes on.
+    const through = meanGD[group] / moment[group];
+    of.slope[group] = -rstd[group] * through;
+    of.constant[group] = rstd[group] * (through * slope[group] - meanG[group]);
+  }
+  return of;
 }
 
 function backwardAs(
@@ -260,22 +271,34 @@ function backwardAs(
     return channelGradients(dx, x, grads, options);
   }
   const { c } = full;
-  const { groupOf } = grouping;
+  const { groups, groupOf, perChannel } = grouping;
   const means = spread(mean, geometry, grouping);
   const sums = cellGradSums(gradient, x, geometry, means);
-  const weighted = (values: Float64Array) => mapF64(values, (sum, i) => sum * weight[i % c]);
-  const meanG = average(weighted(sums.dy), count, grouping);
-  const of = coefficientsOf(saved, meanG, average(weighted(sums.dyx), count, grouping));
+  const [sumG, sumGD, dweight, dbias] = [passingF64(groups), passingF64(groups), passingF64(c), passingF64(c)];
+  for (let i = 0, channel = 0; i < sums.dy.length; i++, channel = nextOf(channel, c)) {
+    const group = perChannel ? channel : groupOf(i);
+    sumG[group] += weight[channel] * sums.dy[i];
+    sumGD[group] += weight[channel] * sums.dyx[i];
+    dweight[channel] += sums.dyx[i] * rstd[group];
+    dbias[channel] += sums.dy[i];
+  }
+  for (let group = 0; group < groups; group++) {
+    sumG[group] /= count[group];
+    sumGD[group] /= count[group];
+  }
+  const of = coefficientsOf(saved, sumG, sumGD);
+  const weights = passingF64(means.length);
+  for (let i = 0, channel = 0; i < weights.length; i++, channel = nextOf(channel, c)) {
+    weights[i] = rstd[perChannel ? channel : groupOf(i)] * weight[channel];
+  }
   const affine = {
     mean: means,
-    weight: mapF64(means, (_, i) => rstd[groupOf(i)] * weight[i % c]),
+    weight: weights,
     slope: spread(of.slope, geometry, grouping),
     constant: spread(of.constant, geometry, grouping),
   };
   applyPowerGradient(dx, gradient, x, geometry, affine, p, largestSquares);
-  const about = mapF64(sums.dyx, (sum, i) => sum * rstd[groupOf(i)]);
-  const grads = { dweight: sumChannels(about, c), dbias: sumChannels(sums.dy, c) };
-  return channelGradients(dx, x, grads, options);
+  return channelGradients(dx, x, { dweight, dbias }, options);
 }
 
 /**
@@ -303,7 +326,7 @@ export function lpBatchNorm(x: TensorLike, options: LpBatchNormOptions = {}): Te
 
 /** `lpBatchNorm` that also returns what `lpBatchNormBackward` needs, and the running statistics after this batch. */
 export function lpBatchNormForward(x: TensorLike, options: LpBatchNormOptions = {}): LpBatchNormResult {
-  return keep(forwardAs("lpBatchNormForward", x, options));
+  return keep(forwardAs("lpBatchNormForward", x, options).finish());
 }
 
 /**
@@ -384,7 +407,7 @@ export class LpBatchNorm extends ChannelLayer {
       runningMoment,
       numBatchesTracked,
       out: options.out,
-    });
+    }).finish();
     this.#saved = keep(saved);
     if (running !== null) {
       runningMean?.set(running.runningMean);

@@ -1,16 +1,28 @@
-import { applyAffine, cellMoments } from "../core/cells.js";
+import { transformCells } from "../core/cells.js";
 import { checkChannels, PER_CHANNEL, vectorOf } from "../core/channelwise.js";
 import { checkCount, checkOneOf, fail, show } from "../core/errors.js";
 import { type Geometry, geometryOf, type Layout, pooled } from "../core/geometry.js";
-import { channelMoments, sumChannels } from "../core/grouped.js";
+import { measureChannels } from "../core/grouped.js";
 import { Layer, MEAN_ALIASES, Parameter, type StateEntry } from "../core/layer.js";
-import { type DType, keep, mapF64, passingF64, type TypedArray } from "../core/memory.js";
+import {
+  type DType,
+  keep,
+  mapF64,
+  passingCopyF64,
+  passingF64,
+  scratch,
+  scratchF64,
+  type TypedArray,
+  withScratch,
+} from "../core/memory.js";
 import { checkMomentum, sameClass, step } from "../core/running.js";
+import { stageVector } from "../core/stream.js";
 import {
   arrayClass,
+  fillFrom,
   type Operand,
-  readCoefficients,
   readTensor,
+  readVector,
   sameShape,
   Target,
   type Tensor,
@@ -62,9 +74,9 @@ export interface MeanOnlyGradients {
   dbias: Tensor | null;
 }
 
-/** y = x − mean + shift. */
-function shiftBy(y: Target, x: Operand, geometry: Geometry, mean: Float64Array, shift: Float64Array): void {
-  applyAffine(y, x, geometry, { mean, scale: passingF64(geometry.c).fill(1), shift });
+/** y = x − mean + shift, each a vector of channels in linear memory. */
+function shiftBy(y: Target, x: Operand, geometry: Geometry, mean: number, shift: number): void {
+  transformCells(y, x, geometry, { mean, scale: stageVector(undefined, geometry.c, 1), shift }, geometry.c);
 }
 
 function forwardAs(method: string, x: TensorLike, options: MeanOnlyBatchNormOptions): MeanOnlyBatchNormResult {
@@ -74,30 +86,34 @@ function forwardAs(method: string, x: TensorLike, options: MeanOnlyBatchNormOpti
   const mode = checkOneOf(method, "mode", options.mode ?? "train", ["train", "eval"]);
   const momentum = checkMomentum(method, options.momentum);
   let numBatchesTracked = checkCount(method, "numBatchesTracked", options.numBatchesTracked ?? 0, 0);
-  const bias = readCoefficients(method, "bias", options.bias, c, PER_CHANNEL, 0);
-  let runningMean = readCoefficients(method, "runningMean", options.runningMean, c, PER_CHANNEL, 0);
-  const given = Boolean(options.runningMean);
-  if (mode === "eval" && !given) {
+  const bias = readVector(method, "bias", options.bias, c, PER_CHANNEL);
+  const given = readVector(method, "runningMean", options.runningMean, c, PER_CHANNEL);
+  if (mode === "eval" && given === undefined) {
     fail(method, 'runningMean must be given in mode "eval"; pass it, or use mode "train"');
   }
   const y = new Target(method, options.out, operand);
   y.checkOverlap(method, "x", operand);
-  let mean = runningMean;
-  if (mode === "train") {
-    mean = channelMoments(operand, geometry).mean;
-    numBatchesTracked++;
-    runningMean = step(runningMean, mean, momentum ?? 1 / numBatchesTracked);
-  }
-  shiftBy(y, operand, geometry, mean, bias);
+  let runningMean = given && fillFrom(passingF64(c), given, 0);
+  if (mode === "train") numBatchesTracked++;
+  withScratch(() => {
+    let mean: number;
+    if (mode === "eval") mean = stageVector(given, c, 0);
+    else {
+      mean = scratch(8 * c);
+      measureChannels(mean, scratch(8 * c), operand, geometry);
+      runningMean = runningMean && step(runningMean, passingCopyF64(mean, c), momentum ?? 1 / numBatchesTracked);
+    }
+    shiftBy(y, operand, geometry, mean, stageVector(bias, c, 0));
+  });
   return {
     y: y.result,
-    running: given ? { runningMean: sameClass(runningMean, options.runningMean), numBatchesTracked } : null,
+    running: runningMean ? { runningMean: sameClass(runningMean, options.runningMean), numBatchesTracked } : null,
     saved: {
       dtype: operand.dtype,
       shape: [...operand.shape],
       layout: options.layout,
       constant: mode === "eval",
-      hasBias: Boolean(options.bias),
+      hasBias: bias !== undefined,
     },
   };
 }
@@ -118,16 +134,16 @@ function backwardAs(
     );
   }
   const geometry = pooled(geometryOf(method, gradient, layout));
+  const { c } = geometry;
   const dx = new Target(method, out, gradient);
   dx.checkOverlap(method, "dy", gradient);
-  const cells = cellMoments(gradient, geometry);
-  const dbias = sumChannels(
-    mapF64(cells.mean, (mean, i) => mean * cells.count[i]),
-    geometry.c,
-  );
-  const count = gradient.length / geometry.c;
-  const mean = constant ? passingF64(geometry.c) : mapF64(dbias, (sum) => sum / count);
-  shiftBy(dx, gradient, geometry, mean, passingF64(geometry.c));
+  const dbias = withScratch(() => {
+    const mean = scratch(8 * c);
+    measureChannels(mean, scratch(8 * c), gradient, geometry);
+    const sums = mapF64(passingCopyF64(mean, c), (value) => value * (gradient.length / c));
+    shiftBy(dx, gradient, geometry, constant ? scratchF64(c) : mean, scratchF64(c));
+    return sums;
+  });
   return { dx: dx.result, dbias: hasBias ? vectorOf(dbias, dtype) : null };
 }
 

@@ -12,7 +12,7 @@ import { checkCount, checkNumber, fail, show } from "../core/errors.js";
 import { geometryOf, type Layout, pooled } from "../core/geometry.js";
 import { applyGroups, byChannel, channelMoments, sumChannels } from "../core/grouped.js";
 import { keepInput, type Saved } from "../core/layer.js";
-import { type DType, keep } from "../core/memory.js";
+import { type DType, keep, mapF64, passingF64 } from "../core/memory.js";
 import { emptyMoments, mergeInto, rstdOfVariance } from "../core/moments.js";
 import {
   Running,
@@ -113,7 +113,7 @@ function applyStatistics(
 }
 
 function statisticsOf({ count, mean, m2 }: ChannelMoments, eps: number): { mean: Float64Array; rstd: Float64Array } {
-  const rstd = new Float64Array(mean.length);
+  const rstd = passingF64(mean.length);
   for (let c = 0; c < rstd.length; c++) rstd[c] = 1 / Math.sqrt(m2[c] / count + eps);
   return { mean, rstd };
 }
@@ -130,7 +130,7 @@ function localSums(method: string, dy: TensorLike, saved: ShardSaved): { sums: C
   if (emptyShape(dy) === null) {
     fail(method, `dy must have no rows, as the shard it belongs to, got ${show((dy as Tensor)?.shape)}`);
   }
-  const sums = { count: 0, dy: new Float64Array(channels), dyx: new Float64Array(channels) };
+  const sums = { count: 0, dy: passingF64(channels), dyx: passingF64(channels) };
   return { sums, dtype: dy.data instanceof Float64Array ? "float64" : "float32" };
 }
 
@@ -143,7 +143,7 @@ function parameterGradients(
   return {
     dweight: options.weight
       ? vectorOf(
-          dyx.map((sum, c) => sum * rstd[c]),
+          mapF64(dyx, (sum, c) => sum * rstd[c]),
           dtype,
         )
       : null,
@@ -154,7 +154,7 @@ function parameterGradients(
 function mergeGradSums(method: string, parts: readonly ChannelGradSums[]): ChannelGradSums {
   if (parts.length === 0) fail(method, "parts must hold at least one part, got none");
   const channels = parts[0].dy.length;
-  const merged = { count: 0, dy: new Float64Array(channels), dyx: new Float64Array(channels) };
+  const merged = { count: 0, dy: passingF64(channels), dyx: passingF64(channels) };
   for (const { count, dy, dyx } of parts) {
     checkCount(method, "the count of a part", count, 0);
     if (dy?.length !== channels || dyx?.length !== channels) {
@@ -182,13 +182,12 @@ function applySums(
   const { mean, rstd } = saved;
   checkCount(method, "sums.count", count, 1);
   if (sumDy.length !== mean.length) fail(method, `sums are of ${sumDy.length} channels where x has ${mean.length}`);
-  applyGradient(dx, gradient, x, pooled(geometry), {
-    mean,
-    rstd,
-    weight,
-    slope: dyx.map((sum, c) => -(rstd[c] * rstd[c]) * weight[c] * (sum / count)),
-    constant: sumDy.map((sum, c) => -weight[c] * (sum / count)),
-  });
+  const [slope, constant] = [passingF64(mean.length), passingF64(mean.length)];
+  for (let c = 0; c < slope.length; c++) {
+    slope[c] = -(rstd[c] * rstd[c]) * weight[c] * (dyx[c] / count);
+    constant[c] = -weight[c] * (sumDy[c] / count);
+  }
+  applyGradient(dx, gradient, x, pooled(geometry), { mean, rstd, weight, slope, constant });
   return dx.result;
 }
 
@@ -253,7 +252,7 @@ export function batchNormLocalGradients(dy: TensorLike, saved: ShardSaved): Loca
 
 /** The sums of several parts of a batch as those of the whole. Throws where the parts differ in channels. */
 export function batchNormMergeGradSums(parts: readonly ChannelGradSums[]): ChannelGradSums {
-  return mergeGradSums("batchNormMergeGradSums", parts);
+  return keep(mergeGradSums("batchNormMergeGradSums", parts));
 }
 
 /** The second step back: dx = rstd·(g − Σg/N − (x − mean)·rstd²·Σg(x − mean)/N), g = dy·weight[c], N and sums over all. */
@@ -320,8 +319,8 @@ function checkShards(method: string, shards: readonly TensorLike[], layout: Layo
     if (channels >= 0 && found !== channels) {
       fail(method, `${name} has ${found} channels (shape ${show(shape)}) where shard 0 has ${channels}`);
     }
-    const [kind, first] = [shard.data.constructor.name, shards[0].data.constructor.name];
-    if (kind !== first) fail(method, `${name} is a ${kind} where shard 0 is a ${first}; convert one of them`);
+    const [kind, first] = [shard.data.constructor, shards[0].data.constructor];
+    if (kind !== first) fail(method, `${name} is a ${kind.name} where shard 0 is a ${first.name}; convert one of them`);
     channels = found;
     rows += shape[0];
   }
@@ -349,7 +348,7 @@ function forwardAs(method: string, shards: readonly TensorLike[], options: SyncB
       );
     }
     statistics = statisticsOf(moments, eps);
-    if (running.given) running.see({ ...moments, count: new Float64Array(channels).fill(moments.count) });
+    if (running.given) running.see({ ...moments, count: passingF64(channels).fill(moments.count) });
   }
   const results = shards.map((shard) => applyStatistics(method, shard, statistics, { weight, bias, layout }));
   return {
@@ -372,7 +371,7 @@ function backwardAs(
   const parts = shards.map((shard, i) => localSums(method, dys[i], shard).sums);
   const total = mergeGradSums(method, parts);
   // Fixed statistics have no gradient for these sums to go through.
-  const none = new Float64Array(total.dy.length);
+  const none = passingF64(total.dy.length);
   const through = constant ? { count: total.count, dy: none, dyx: none } : total;
   const dxs = shards.map((shard, i) => applySums(method, dys[i], shard, through, undefined));
   const dtype = dxs[0].data instanceof Float64Array ? "float64" : "float32";
