@@ -2,8 +2,7 @@ import { applyAffine, applyGradient, cellGradSums, cellMoments } from "../core/c
 import { checkNumber, checkOneOf, fail, show } from "../core/errors.js";
 import { geometryOf, type Layout } from "../core/geometry.js";
 import { keepInput, Layer, type Saved, savedInput } from "../core/layer.js";
-import { keep, mapF64 } from "../core/memory.js";
-import { rstdOf, varianceOf } from "../core/moments.js";
+import { keep, passingF64 } from "../core/memory.js";
 import { checkSame, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
 
 export interface AdaINOptions {
@@ -62,19 +61,21 @@ function forwardAs(
 
   const moments = cellMoments(operand, geometry);
   const styleMoments = cellMoments(styleOperand, styleGeometry);
-  const rstd = rstdOf(moments, eps);
-  const std = mapF64(varianceOf(styleMoments), (variance) => Math.sqrt(variance + eps));
-  applyAffine(y, operand, geometry, {
-    mean: moments.mean,
-    scale: mapF64(std, (value, i) => alpha * value * rstd[i] + (1 - alpha)),
-    shift: mapF64(moments.mean, (mean, i) => alpha * styleMoments.mean[i] + (1 - alpha) * mean),
-  });
+  const { mean, m2 } = moments;
+  const [rstd, std, scale, shift] = [0, 1, 2, 3].map(() => passingF64(mean.length));
+  for (let i = 0; i < mean.length; i++) {
+    rstd[i] = 1 / Math.sqrt(m2[i] / moments.count[i] + eps);
+    std[i] = Math.sqrt(styleMoments.m2[i] / styleMoments.count[i] + eps);
+    scale[i] = alpha * std[i] * rstd[i] + (1 - alpha);
+    shift[i] = alpha * styleMoments.mean[i] + (1 - alpha) * mean[i];
+  }
+  applyAffine(y, operand, geometry, { mean, scale, shift });
   return {
     y: y.result,
     saved: {
       x: keepInput(content, operand, y),
       style: keepInput(style, styleOperand, y),
-      content: { mean: moments.mean, rstd },
+      content: { mean, rstd },
       target: { mean: styleMoments.mean, std },
       options: { alpha, layout: options.layout },
     },
@@ -108,19 +109,18 @@ function backwardAs(
   const { mean, rstd } = content;
   const { s } = geometry;
   const positions = styleGeometry.s;
+  const [styleScale, styleShift, weight, slope, constant] = [0, 1, 2, 3, 4].map(() => passingF64(mean.length));
+  for (let i = 0; i < mean.length; i++) {
+    const std = target.std[i];
+    styleScale[i] = (alpha * rstd[i] * sums.dyx[i]) / (positions * std);
+    styleShift[i] = (alpha * sums.dy[i]) / positions;
+    weight[i] = alpha * std + (1 - alpha) / rstd[i];
+    slope[i] = -alpha * std * rstd[i] * rstd[i] * (sums.dyx[i] / s);
+    constant[i] = -alpha * std * (sums.dy[i] / s);
+  }
   // The style comes first: dcontent may be written over it.
-  applyAffine(dstyle, styleOperand, styleGeometry, {
-    mean: target.mean,
-    scale: mapF64(sums.dyx, (sum, i) => (alpha * rstd[i] * sum) / (positions * target.std[i])),
-    shift: mapF64(sums.dy, (sum) => (alpha * sum) / positions),
-  });
-  applyGradient(dcontent, gradient, x, geometry, {
-    mean,
-    rstd,
-    weight: mapF64(target.std, (std, i) => alpha * std + (1 - alpha) / rstd[i]),
-    slope: mapF64(sums.dyx, (sum, i) => -alpha * target.std[i] * rstd[i] * rstd[i] * (sum / s)),
-    constant: mapF64(sums.dy, (sum, i) => -alpha * target.std[i] * (sum / s)),
-  });
+  applyAffine(dstyle, styleOperand, styleGeometry, { mean: target.mean, scale: styleScale, shift: styleShift });
+  applyGradient(dcontent, gradient, x, geometry, { mean, rstd, weight, slope, constant });
   return { dcontent: dcontent.result, dstyle: dstyle.result };
 }
 
