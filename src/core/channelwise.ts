@@ -78,8 +78,7 @@ export function readArguments(method: string, x: TensorLike, options: ChannelNor
   const eps = checkNumber(method, "eps", options.eps ?? 1e-5, 0);
   const weight = readCoefficients(method, "weight", options.weight, geometry.c, PER_CHANNEL, 1);
   const bias = readCoefficients(method, "bias", options.bias, geometry.c, PER_CHANNEL, 0);
-  const y = new Target(method, options.out, operand);
-  y.checkOverlap(method, "x", operand);
+  const y = new Target(method, options.out, operand, { x: operand });
   return { x: operand, geometry, weight, bias, eps, y };
 }
 
@@ -103,9 +102,7 @@ export function readGradientArguments(
   checkSame(method, "dy", gradient, x, "x");
   const geometry = geometryOf(method, x, saved.options.layout);
   const weight = readCoefficients(method, "weight", saved.options.weight, geometry.c, PER_CHANNEL, 1);
-  const dx = new Target(method, out, x);
-  dx.checkOverlap(method, "x", x);
-  dx.checkOverlap(method, "dy", gradient);
+  const dx = new Target(method, out, x, { x, dy: gradient });
   return { x, dy: gradient, dx, geometry, weight };
 }
 

@@ -5,7 +5,7 @@
 import { fail, show } from "./errors.js";
 import { type DType, kernels, kernelsOf, scratch, type TypedArray, withScratch } from "./memory.js";
 import { stream } from "./stream.js";
-import { type Operand, Target } from "./tensor.js";
+import { type Operand, shaped, Target } from "./tensor.js";
 
 /** Elements that one step of a kernel makes: parts start at multiples of these. */
 const KEEP_GROUP = 16;
@@ -32,8 +32,7 @@ export function normalValues(
   seed: Seed,
   { number = 0, mean = 0, deviation = 1 } = {},
 ): TypedArray {
-  const made: Operand = { dtype, shape: [length], length, heap: null, pointer: 0 };
-  const out = new Target("random", undefined, made);
+  const out = new Target("random", undefined, shaped(dtype, [length]));
   const k = kernelsOf(dtype);
   withScratch(() => {
     const workspace = scratch(kernels().randomScratchBytes());

@@ -178,6 +178,11 @@ export interface Operand {
   readonly pointer: number;
 }
 
+/** What a result is like before there is one: no elements, but as many of them as the shape says. */
+export function shaped(dtype: DType, shape: readonly number[]): Operand {
+  return { dtype, shape, length: shape.reduce((all, size) => all * size, 1), heap: null, pointer: 0 };
+}
+
 function operandOf(array: TypedArray, shape: readonly number[]): Operand {
   const pointer = pointerOf(array);
   return {
@@ -325,7 +330,11 @@ export class Target {
   heap: TypedArray | null;
   readonly #given: unknown;
 
-  constructor(method: string, out: unknown, like: Operand, name = "out") {
+  /**
+   * `inputs` are those that are still read while the result is written, by the names of the arguments: `out` may be the
+   * very array of one, and overlap none of them in part.
+   */
+  constructor(method: string, out: unknown, like: Operand, inputs?: Readonly<Record<string, Operand>>) {
     this.shape = like.shape;
     this.dtype = like.dtype;
     this.length = like.length;
@@ -333,10 +342,15 @@ export class Target {
     this.heap = null;
     this.#given = out;
     if (out === undefined || out === null) return;
-    const operand = readTensor(method, name, out);
-    checkSame(method, name, operand, like, "the input");
+    const operand = readTensor(method, "out", out);
+    checkSame(method, "out", operand, like, "the input");
     this.heap = operand.heap;
     this.pointer = operand.pointer;
+    for (const name in inputs) {
+      if (this.#overlaps(inputs[name])) {
+        fail(method, `out overlaps ${name} in part; pass the very array of ${name} to work in place, or another`);
+      }
+    }
   }
 
   /** Whether elements have to be copied out of linear memory. */
@@ -369,18 +383,15 @@ export class Target {
     return this.heap.buffer === input.heap.buffer && this.heap.byteOffset === input.heap.byteOffset;
   }
 
-  /** Throws where writing the result would overwrite part of an input before it is read; the same array is fine. */
-  checkOverlap(method: string, name: string, input: Operand): void {
-    if (this.#given === undefined || this.#given === null) return;
+  /** Whether writing the result would overwrite part of an input before it is read. */
+  #overlaps(input: Operand): boolean {
     const a = this.heap;
     const b = input.heap;
-    if ((a === null) !== (b === null) || (a !== null && a.buffer !== b?.buffer)) return;
+    if ((a === null) !== (b === null) || (a !== null && a.buffer !== b?.buffer)) return false;
     const start = a?.byteOffset ?? this.pointer;
     const inputStart = b?.byteOffset ?? input.pointer;
     const end = start + this.length * elementBytes(this.dtype);
     const inputEnd = inputStart + input.length * elementBytes(input.dtype);
-    if (start !== inputStart && start < inputEnd && inputStart < end) {
-      fail(method, `out overlaps ${name} in part; pass the very array of ${name} to work in place, or another`);
-    }
+    return start !== inputStart && start < inputEnd && inputStart < end;
   }
 }

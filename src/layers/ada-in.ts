@@ -55,9 +55,7 @@ function forwardAs(
   const eps = checkNumber(method, "eps", options.eps ?? 1e-5, 0);
   const alpha = checkNumber(method, "alpha", options.alpha ?? 1, 0);
   if (alpha > 1) fail(method, `alpha must be at most 1, the share of the style, got ${alpha}`);
-  const y = new Target(method, options.out, operand);
-  y.checkOverlap(method, "content", operand);
-  y.checkOverlap(method, "style", styleOperand);
+  const y = new Target(method, options.out, operand, { content: operand, style: styleOperand });
 
   const moments = cellMoments(operand, geometry);
   const styleMoments = cellMoments(styleOperand, styleGeometry);
@@ -99,10 +97,7 @@ function backwardAs(
   checkSame(method, "dy", gradient, x, "content");
   const geometry = geometryOf(method, x, layout);
   const styleGeometry = geometryOf(method, styleOperand, layout);
-  const dcontent = new Target(method, out, x);
-  dcontent.checkOverlap(method, "content", x);
-  dcontent.checkOverlap(method, "style", styleOperand);
-  dcontent.checkOverlap(method, "dy", gradient);
+  const dcontent = new Target(method, out, x, { content: x, style: styleOperand, dy: gradient });
   const dstyle = new Target(method, undefined, styleOperand);
 
   const sums = cellGradSums(gradient, x, geometry, content.mean);

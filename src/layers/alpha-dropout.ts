@@ -93,8 +93,7 @@ function forwardAs(
   const variance = checkNumber(method, "variance", options.variance ?? 1, 0, true);
   const alpha = checkNumber(method, "alpha", options.alpha ?? SELU_ALPHA, 0, true);
   const lambda = checkNumber(method, "lambda", options.lambda ?? SELU_LAMBDA, 0, true);
-  const y = new Target(method, options.out, operand);
-  y.checkOverlap(method, "x", operand);
+  const y = new Target(method, options.out, operand, { x: operand });
   const low = -lambda * alpha;
   const kept = 1 - choice.rate;
   const scale = Math.sqrt(variance / (kept * (choice.rate * square(low - mean) + variance)));
@@ -112,8 +111,7 @@ function backwardAs(
   if (saved === undefined) fail(method, "there is no forward pass to go back through; call forward first");
   const gradient = readTensor(method, "dy", dy);
   checkSame(method, "dy", gradient, { ...gradient, ...saved.like }, "x");
-  const dx = new Target(method, out, gradient);
-  dx.checkOverlap(method, "dy", gradient);
+  const dx = new Target(method, out, gradient, { dy: gradient });
   choose(dx, gradient, saved.choice, saved.scale, 0, 0);
   return { dx: dx.result };
 }

@@ -17,6 +17,7 @@ import {
   type Operand,
   readTensor,
   readValues,
+  shaped,
   Target,
   type Tensor,
   type TensorLike,
@@ -119,10 +120,7 @@ export function cosineForwardAs(
   const weight = readTensor(method, "w", w);
   const { sheets, bias, centered, scale } = readArguments(method, input, weight, read, options);
   const { dtype, yShape, yTransposed, p, o } = sheets;
-  const length = yShape.reduce((all, size) => all * size, 1);
-  const y = new Target(method, options.out, { dtype, shape: yShape, length, heap: null, pointer: 0 });
-  y.checkOverlap(method, "x", input);
-  y.checkOverlap(method, "w", weight);
+  const y = new Target(method, options.out, shaped(dtype, yShape), { x: input, w: weight });
   const rows: Directions[] = [];
   const units = directionsOf(weight, sheets.wSlices, centered, bias);
   withScratch(() => {
@@ -205,9 +203,7 @@ export function cosineBackwardAs(
   const { dtype, p, o, yShape } = sheets;
   const gradient = readTensor(method, "dy", dy);
   checkSame(method, "dy", gradient, { ...gradient, dtype, shape: yShape }, "the result");
-  const dx = new Target(method, out, input);
-  dx.checkOverlap(method, "x", input);
-  dx.checkOverlap(method, "dy", gradient);
+  const dx = new Target(method, out, input, { x: input, dy: gradient });
   const dw = new Target(method, undefined, weight);
   const { rows, units } = saved;
   const unitsLast = bias && product(bias, units.rlength);

@@ -144,8 +144,7 @@ function forwardAs(method: string, x: TensorLike, options: DivisiveNormOptions):
   const { s } = geometry;
   const sigma = checkNumber(method, "sigma", options.sigma ?? 1, 0);
   const factor = checkNumber(method, "penalty", options.penalty ?? 0, 0);
-  const y = new Target(method, options.out, operand);
-  y.checkOverlap(method, "x", operand);
+  const y = new Target(method, options.out, operand, { x: operand });
 
   const { mean: cellMean, m2 } = cellMoments(operand, geometry);
   const cells = cellMean.length;
@@ -187,9 +186,7 @@ function backwardAs(
   const { mean, rstd, cellMean, largest, signs, options } = saved;
   const { geometry, spread } = neighbourhoodOf(method, x, options);
   const { s } = geometry;
-  const dx = new Target(method, out, x);
-  dx.checkOverlap(method, "x", x);
-  dx.checkOverlap(method, "dy", gradient);
+  const dx = new Target(method, out, x, { x, dy: gradient });
   if (signs !== null && dx.isPlaceOf(x))
     fail(method, "out must not be x where there is a penalty; pass another tensor");
 

@@ -59,8 +59,7 @@ export function groupNormForwardAs(
   const { c, s } = geometry;
   const numGroups = checkGroups(method, options.numGroups, c);
   const eps = checkNumber(method, "eps", options.eps ?? 1e-5, 0);
-  const y = new Target(method, options.out, operand);
-  y.checkOverlap(method, "x", operand);
+  const y = new Target(method, options.out, operand, { x: operand });
   let statistics: RowStatistics;
   if (s === 1) {
     statistics = rowStatistics(geometry.n * numGroups);
@@ -90,9 +89,7 @@ export function groupNormBackwardAs(
   const geometry = geometryOf(method, x, options.layout);
   const { c, s } = geometry;
   const { numGroups } = options;
-  const dx = new Target(method, out, x);
-  dx.checkOverlap(method, "x", x);
-  dx.checkOverlap(method, "dy", gradient);
+  const dx = new Target(method, out, x, { x, dy: gradient });
   if (s === 1) {
     const weight = readVector(method, "weight", options.weight, c, PER_CHANNEL);
     const rows = rowOptions(geometry, numGroups, weight);

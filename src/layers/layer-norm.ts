@@ -84,8 +84,7 @@ export function normRowsForward(
   const eps = checkNumber(method, "eps", options.eps ?? 1e-5, 0);
   const weight = readVector(method, "weight", options.weight, n, "one for each normalized element");
   const bias = centered ? readVector(method, "bias", options.bias, n, "one for each normalized element") : undefined;
-  const y = new Target(method, options.out, operand);
-  y.checkOverlap(method, "x", operand);
+  const y = new Target(method, options.out, operand, { x: operand });
   const statistics = keep ? rowStatistics(rows) : undefined;
   normalizeRows(y, operand, { rows, n, weight, bias, period: 1, centered }, eps, statistics);
   return { y: y.result, saved: statistics && { x: keepInput(x, operand, y), ...statistics, options } };
@@ -105,9 +104,7 @@ export function normRowsBackward(
   const { options } = saved;
   const { rows, n, shape } = rowsOf(method, x, options.normalizedShape);
   const weight = readVector(method, "weight", options.weight, n, "one for each normalized element");
-  const dx = new Target(method, out, x);
-  dx.checkOverlap(method, "x", x);
-  dx.checkOverlap(method, "dy", gradient);
+  const dx = new Target(method, out, x, { x, dy: gradient });
   const grads = normalizeRowsGrad(dx, gradient, x, { rows, n, weight, period: 1, centered }, saved);
   const asTensor = (values: Float64Array): Tensor => ({ data: new (arrayClass(x.dtype))(values), shape: [...shape] });
   return {

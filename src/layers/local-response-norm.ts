@@ -62,8 +62,7 @@ function forwardAs(method: string, x: TensorLike, options: LocalResponseNormOpti
   const operand = readTensor(method, "x", x);
   const setting = settingOf(method, operand, options);
   const { geometry, before, after, k, share, beta } = setting;
-  const y = new Target(method, options.out, operand);
-  y.checkOverlap(method, "x", operand);
+  const y = new Target(method, options.out, operand, { x: operand });
   const kernel = kernelsOf(operand.dtype);
   const sample = geometry.c * geometry.s;
   withScratch(() => {
@@ -90,9 +89,7 @@ function backwardAs(
   checkSame(method, "dy", gradient, x, "x");
   const setting = settingOf(method, x, saved.options);
   const { geometry, before, after, k, share, beta } = setting;
-  const dx = new Target(method, out, x);
-  dx.checkOverlap(method, "x", x);
-  dx.checkOverlap(method, "dy", gradient);
+  const dx = new Target(method, out, x, { x, dy: gradient });
   const kernel = kernelsOf(x.dtype);
   const width = elementBytes(x.dtype);
   const sample = geometry.c * geometry.s;

@@ -91,8 +91,7 @@ function forwardAs(method: string, x: TensorLike, options: MeanOnlyBatchNormOpti
   if (mode === "eval" && given === undefined) {
     fail(method, 'runningMean must be given in mode "eval"; pass it, or use mode "train"');
   }
-  const y = new Target(method, options.out, operand);
-  y.checkOverlap(method, "x", operand);
+  const y = new Target(method, options.out, operand, { x: operand });
   let runningMean = given && fillFrom(passingF64(c), given, 0);
   if (mode === "train") numBatchesTracked++;
   withScratch(() => {
@@ -135,8 +134,7 @@ function backwardAs(
   }
   const geometry = pooled(geometryOf(method, gradient, layout));
   const { c } = geometry;
-  const dx = new Target(method, out, gradient);
-  dx.checkOverlap(method, "dy", gradient);
+  const dx = new Target(method, out, gradient, { dy: gradient });
   const dbias = withScratch(() => {
     const mean = scratch(8 * c);
     measureChannels(mean, scratch(8 * c), gradient, geometry);

@@ -11,6 +11,7 @@ import {
   type Operand,
   readTensor,
   readValues,
+  shaped,
   Target,
   type Tensor,
   type TensorLike,
@@ -188,14 +189,10 @@ export function normPropForwardAs(
   const { dtype, yShape, o } = sheets;
   const gamma = readGamma(method, options, o);
   const beta = readValues(method, "beta", options.beta, o, "one for each unit", 0);
-  const length = yShape.reduce((all, size) => all * size, 1);
-  const like: Operand = { dtype, shape: yShape, length, heap: null, pointer: 0 };
-  const y = new Target(method, options.out, like);
-  for (const [name, operand] of [
-    ["x", input],
-    ["w", weight],
-  ] as const) {
-    y.checkOverlap(method, name, operand);
+  const like = shaped(dtype, yShape);
+  const inputs = { x: input, w: weight };
+  const y = new Target(method, options.out, like, inputs);
+  for (const [name, operand] of Object.entries(inputs)) {
     if (y.isPlaceOf(operand)) fail(method, `out must not be ${name}, which the gradient needs; pass another tensor`);
   }
   const z = new Target(method, undefined, like);
@@ -235,9 +232,7 @@ export function normPropBackwardAs(
   const { dtype, yShape, o } = sheets;
   const gradient = readTensor(method, "dy", dy);
   checkSame(method, "dy", gradient, { ...gradient, dtype, shape: yShape }, "the result");
-  const dx = new Target(method, out, input);
-  dx.checkOverlap(method, "x", input);
-  dx.checkOverlap(method, "dy", gradient);
+  const dx = new Target(method, out, input, { x: input, dy: gradient });
   const gamma = readGamma(method, options, o);
   const dz = deactivate(gradient, saved);
   const none = new Float64Array(o);

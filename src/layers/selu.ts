@@ -33,8 +33,7 @@ function readConstants(method: string, options: SeluOptions): { alpha: number; l
 function forwardAs(method: string, x: TensorLike, options: SeluOptions): { y: Tensor; saved: SeluSaved } {
   const operand = readTensor(method, "x", x);
   const { alpha, lambda } = readConstants(method, options);
-  const y = new Target(method, options.out, operand);
-  y.checkOverlap(method, "x", operand);
+  const y = new Target(method, options.out, operand, { x: operand });
   const k = kernelsOf(operand.dtype);
   stream({ rows: 1, n: operand.length, cut: 1 }, [operand], [y], ([from, to], { n }) => {
     k.eachExpLinear(to, from, n, lambda, lambda * alpha);
@@ -46,9 +45,7 @@ function backwardAs(method: string, dy: TensorLike, saved: SeluSaved, out: Tenso
   const x = savedInput(method, saved);
   const gradient = readTensor(method, "dy", dy);
   checkSame(method, "dy", gradient, x, "x");
-  const dx = new Target(method, out, x);
-  dx.checkOverlap(method, "x", x);
-  dx.checkOverlap(method, "dy", gradient);
+  const dx = new Target(method, out, x, { x, dy: gradient });
   const { alpha, lambda } = saved;
   const k = kernelsOf(x.dtype);
   stream({ rows: 1, n: x.length, cut: 1 }, [gradient, x], [dx], ([g, from, to], { n }) => {

@@ -339,8 +339,7 @@ export function streamingNorm(xs: TensorLike, options: StreamingNormOptions = {}
   const eps = checkNumber(method, "eps", options.eps ?? 1e-5, 0);
   const weight = readCoefficients(method, "weight", options.weight, first.c, PER_CHANNEL, 1);
   const bias = readCoefficients(method, "bias", options.bias, first.c, PER_CHANNEL, 0);
-  const ys = new Target(method, options.out, operand);
-  ys.checkOverlap(method, "xs", operand);
+  const ys = new Target(method, options.out, operand, { xs: operand });
   const geometry = pooled(first);
   const data = { x: operand, geometry: { ...geometry, n: steps * geometry.n }, steps };
   const vector = () => passingF64(first.c);

@@ -2,7 +2,7 @@ import { checkOneOf, fail, show } from "../core/errors.js";
 import type { Layout } from "../core/geometry.js";
 import { type DType, elementBytes, heapOf, kernelsOf, scratch, withScratch } from "../core/memory.js";
 import { stream } from "../core/stream.js";
-import { type Operand, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
+import { type Operand, readTensor, shaped, Target, type Tensor, type TensorLike } from "../core/tensor.js";
 
 /** How windows move over an image; one number for both directions, or [down, across]. As in PyTorch. */
 export interface WindowOptions {
@@ -175,9 +175,7 @@ export function im2col(x: TensorLike, options: Im2colOptions): Tensor {
   const windows = windowsOf(method, "x", operand.shape, options.kernelSize, options);
   const { n } = windows;
   const { k, p } = columnsOf(windows);
-  const made: Operand = { dtype: operand.dtype, shape: [n, k, p], length: n * k * p, heap: null, pointer: 0 };
-  const y = new Target(method, options.out, made);
-  y.checkOverlap(method, "x", operand);
+  const y = new Target(method, options.out, shaped(operand.dtype, [n, k, p]), { x: operand });
   if (y.isPlaceOf(operand)) fail(method, "out must not be x; pass another tensor");
   withScratch(() => {
     const width = elementBytes(operand.dtype);
@@ -217,14 +215,11 @@ export function col2im(columns: TensorLike, options: Im2colOptions & { shape: re
       `columns has shape ${show(operand.shape)} where ${show([n, k, p])} is needed for images ${show(shape)}`,
     );
   }
-  const length = shape.reduce((all: number, size: number) => all * size, 1);
-  const made: Operand = { dtype: operand.dtype, shape, length, heap: null, pointer: 0 };
-  const x = new Target(method, options.out, made);
-  x.checkOverlap(method, "columns", operand);
+  const x = new Target(method, options.out, shaped(operand.dtype, shape), { columns: operand });
   if (x.isPlaceOf(operand)) fail(method, "out must not be columns; pass another tensor");
   withScratch(() => {
     const width = elementBytes(operand.dtype);
-    const size = length / n;
+    const size = x.length / n;
     const staged = x.staged ? scratch(size * width) : 0;
     eachSample(operand, n, (at, sample) => {
       const to = staged || x.pointer + sample * size * width;

@@ -1,7 +1,7 @@
 import { fail, show } from "../core/errors.js";
 import { elementBytes, kernels, kernelsOf, scratch, withScratch } from "../core/memory.js";
 import { stageWhole, stream } from "../core/stream.js";
-import { type Operand, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
+import { readTensor, shaped, Target, type Tensor, type TensorLike } from "../core/tensor.js";
 
 export interface MatmulOptions {
   /** Multiply by aᵀ: a is stored [k, m]. Default false. */
@@ -31,10 +31,8 @@ export function matmul(a: TensorLike, b: TensorLike, options: MatmulOptions = {}
   const { transposeA = false, transposeB = false } = options;
   const left = readTensor(method, "a", a);
   const right = readTensor(method, "b", b);
-  for (const [name, { shape }] of [
-    ["a", left],
-    ["b", right],
-  ] as const) {
+  const factors = { a: left, b: right };
+  for (const [name, { shape }] of Object.entries(factors)) {
     if (shape.length !== 2) fail(method, `${name} must be a matrix [rows, columns], got shape ${show(shape)}`);
   }
   if (left.dtype !== right.dtype) fail(method, `b is ${right.dtype} where a is ${left.dtype}; convert one of them`);
@@ -47,13 +45,8 @@ export function matmul(a: TensorLike, b: TensorLike, options: MatmulOptions = {}
         `(shapes ${show(left.shape)} and ${show(right.shape)}); they must be the same`,
     );
   }
-  const product: Operand = { dtype: left.dtype, shape: [m, n], length: m * n, heap: null, pointer: 0 };
-  const out = new Target(method, options.out, product);
-  for (const [name, operand] of [
-    ["a", left],
-    ["b", right],
-  ] as const) {
-    out.checkOverlap(method, name, operand);
+  const out = new Target(method, options.out, shaped(left.dtype, [m, n]), factors);
+  for (const [name, operand] of Object.entries(factors)) {
     if (out.isPlaceOf(operand)) fail(method, `out must not be ${name}; pass another tensor`);
   }
   const kernel = kernelsOf(left.dtype).matmul;

@@ -17,7 +17,7 @@ import {
 } from "../core/memory.js";
 import { type Slices, slicesOf } from "../core/slices.js";
 import { stageValues, stageWhole } from "../core/stream.js";
-import { type Operand, Target } from "../core/tensor.js";
+import { type Operand, shaped, Target } from "../core/tensor.js";
 import {
   columnsOf,
   eachSample,
@@ -122,7 +122,7 @@ export interface Block extends Operand {
 /** A block of scratch for a sheet or a weight: rows of n elements. */
 export function scratchBlock(dtype: DType, rows: number, n: number): Block {
   const pointer = scratch(rows * n * elementBytes(dtype));
-  const operand: Operand = { dtype, shape: [rows, n], length: rows * n, heap: null, pointer };
+  const operand: Operand = { ...shaped(dtype, [rows, n]), pointer };
   const at = pointer / elementBytes(dtype);
   const out = { data: heapOf(dtype).subarray(at, at + operand.length), shape: [rows, n] };
   return { ...operand, target: new Target("scratch", out, operand) };

@@ -261,8 +261,7 @@ function multiplyRows(
   { subtract, matrix, columns, add, isWide }: Product,
 ): Tensor {
   const [rows, n] = x.shape;
-  const y = new Target(method, out, { ...x, shape: [rows, columns], length: rows * columns });
-  y.checkOverlap(method, name, x);
+  const y = new Target(method, out, { ...x, shape: [rows, columns], length: rows * columns }, { [name]: x });
   if (n !== columns && y.isPlaceOf(x)) fail(method, `out must not be ${name}, whose rows are of another length`);
   const dtype = isWide ? "float64" : "float32";
   const k = kernelsOf(dtype);

@@ -4,9 +4,9 @@ import { heap8, heapOf, kernels, scratch, type TypedArray, withScratch } from ".
 import { stageValues } from "../core/stream.js";
 import {
   elementsOf,
-  type Operand,
   readTensor,
   readValues,
+  shaped,
   Target,
   type Tensor,
   type TensorLike,
@@ -370,8 +370,7 @@ export function imageToTensor(image: ImageLike | readonly ImageLike[], options: 
     }
   });
   const shape = layout === "channels-first" ? [list.length, 3, height, width] : [list.length, height, width, 3];
-  const result: Operand = { dtype: "float32", shape, length: list.length * 3 * width * height, heap: null, pointer: 0 };
-  const y = new Target(method, options.out, result);
+  const y = new Target(method, options.out, shaped("float32", shape));
   withScratch(() => {
     const coefficients = stageCoefficients(scale);
     images.forEach((each, i) => {

@@ -211,8 +211,7 @@ export class ColumnAffine {
 
   /** The rows transformed into `out` or a new tensor. */
   transform(method: string, x: Operand, out: TensorLike | undefined): Tensor {
-    const y = new Target(method, out, x);
-    y.checkOverlap(method, "x", x);
+    const y = new Target(method, out, x, { x });
     if (this.#coefficients.BYTES_PER_ELEMENT === elementBytes(x.dtype)) this.#apply(y, x);
     else {
       const heap = Float64Array.from(elementsOf(x));

@@ -110,8 +110,7 @@ export function exponentialMomentumBuffer(
   const operand = readTensor(method, "w", w);
   const { phases, weightDecay, momentum } = readConfig(method, config);
   const alpha = growthOf(method, phases[0].lr, weightDecay, momentum);
-  const y = new Target(method, options.out, operand);
-  y.checkOverlap(method, "w", operand);
+  const y = new Target(method, options.out, operand, { w: operand });
   const zero = new Float64Array(1);
   const scale = zero.map(() => (alpha - 1) / (alpha * phases[0].lr));
   applyAffine(y, operand, { n: 1, c: 1, s: operand.length, order: "rows" }, { mean: zero, scale, shift: zero });

@@ -123,8 +123,7 @@ export function foldBatchNorm(
 
   const scale = new Float64Array(channels);
   for (let c = 0; c < channels; c++) scale[c] = gamma[c] / Math.sqrt(variance[c] + eps);
-  const folded = new Target(method, options.out, weight);
-  folded.checkOverlap(method, "weight", weight);
+  const folded = new Target(method, options.out, weight, { weight });
   // Elements behind the last of the axes stand side by side and share their channel; those runs take one channel after the
   // other, over all that the axes span, and begin anew.
   const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((product, size) => product * size, 1));

@@ -184,8 +184,7 @@ function forwardAs(method: string, w: TensorLike, options: SpectralNormOptions):
   const v = new round(readValues(method, "v", options.v, rest, "one for each element of a slice of w", 0));
   if (steps === 0 && !options.v)
     fail(method, "v must be given where nPowerIterations is 0; pass that of the call before");
-  const y = new Target(method, options.out, operand);
-  y.checkOverlap(method, "w", operand);
+  const y = new Target(method, options.out, operand, { w: operand });
   const found = withScratch(() => {
     const isVector = operand.shape.length === 1;
     const source = isVector ? operand : placed(operand);
@@ -213,9 +212,7 @@ function backwardAs(
   const w = savedInput(method, saved);
   const gradient = readTensor(method, "dw", dw);
   checkSame(method, "dw", gradient, w, "w");
-  const result = new Target(method, out, w);
-  result.checkOverlap(method, "w", w);
-  result.checkOverlap(method, "dw", gradient);
+  const result = new Target(method, out, w, { w, dw: gradient });
   const { u, v, sigma } = saved;
   const { outer, d, inner } = matrixOf(w.shape, saved.dim);
   const rsigma = sigma === 0 ? 0 : 1 / sigma;

@@ -41,8 +41,7 @@ function forwardAs(method: string, w: TensorLike, options: UnitNormOptions): { y
   const operand = readTensor(method, "w", w);
   const slices = readSlices(method, operand, options.axes);
   const eps = checkNumber(method, "eps", options.eps ?? 1e-12, 0, true);
-  const y = new Target(method, options.out, operand);
-  y.checkOverlap(method, "w", operand);
+  const y = new Target(method, options.out, operand, { w: operand });
   const length = directSlices(y, operand, slices, new Float64Array(slices.count).fill(1), eps);
   return { y: y.result, saved: { x: keepInput(w, operand, y), length, options: { axes: options.axes, eps } } };
 }
@@ -90,9 +89,7 @@ export function unitNormBackward(
   const gradient = readTensor(method, "dy", dy);
   checkSame(method, "dy", gradient, w, "w");
   const slices = readSlices(method, w, saved.options.axes);
-  const dw = new Target(method, options.out, w);
-  dw.checkOverlap(method, "w", w);
-  dw.checkOverlap(method, "dy", gradient);
+  const dw = new Target(method, options.out, w, { w, dy: gradient });
   const ones = new Float64Array(slices.count).fill(1);
   directSlicesGrad(dw, gradient, w, slices, ones, saved.options.eps as number, saved.length);
   return { dw: dw.result };

@@ -83,8 +83,7 @@ export function weightNormForwardAs(
 ): { w: Tensor; saved: WeightNormSaved } {
   const operand = readTensor(method, "v", v);
   const { slices, g, eps } = readUnits(method, operand, options);
-  const w = new Target(method, options.out, operand);
-  w.checkOverlap(method, "v", operand);
+  const w = new Target(method, options.out, operand, { v: operand });
   const length = directSlices(w, operand, slices, g, eps);
   const { out, ...kept } = options;
   return { w: w.result, saved: { x: keepInput(v, operand, w), length, options: kept } };
@@ -101,9 +100,7 @@ export function weightNormBackwardAs(
   const gradient = readTensor(method, "dw", dw);
   checkSame(method, "dw", gradient, v, "v");
   const { slices, g, eps } = readUnits(method, v, saved.options);
-  const dv = new Target(method, out, v);
-  dv.checkOverlap(method, "v", v);
-  dv.checkOverlap(method, "dw", gradient);
+  const dv = new Target(method, out, v, { v, dw: gradient });
   const dg = directSlicesGrad(dv, gradient, v, slices, g, eps, saved.length);
   return { dv: dv.result, dg: { data: new (arrayClass(v.dtype))(dg), shape: slices.shape } };
 }
