@@ -1,12 +1,12 @@
 /** What methods with one weight and bias a channel share: their arguments, checked, their gradients, and their layers. */
-import { checkCount, checkNumber, checkOneOf, fail, show } from "./errors.js";
-import { type Geometry, geometryOf, type Layout } from "./geometry.js";
+import { checkCount, checkEps, fail, show } from "./errors.js";
+import { checkLayout, type Geometry, geometryOf, type Layout } from "./geometry.js";
 import { Layer, Parameter, type Saved, savedInput } from "./layer.js";
 import type { DType } from "./memory.js";
 import {
   arrayClass,
-  checkSame,
   type Operand,
+  readAlike,
   readCoefficients,
   readTensor,
   Target,
@@ -75,7 +75,7 @@ export interface ChannelArguments {
 export function readArguments(method: string, x: TensorLike, options: ChannelNormOptions): ChannelArguments {
   const operand = readTensor(method, "x", x);
   const geometry = geometryOf(method, operand, options.layout);
-  const eps = checkNumber(method, "eps", options.eps ?? 1e-5, 0);
+  const eps = checkEps(method, options.eps);
   const weight = readCoefficients(method, "weight", options.weight, geometry.c, PER_CHANNEL, 1);
   const bias = readCoefficients(method, "bias", options.bias, geometry.c, PER_CHANNEL, 0);
   const y = new Target(method, options.out, operand, { x: operand });
@@ -98,8 +98,7 @@ export function readGradientArguments(
   out: TensorLike | undefined,
 ): GradientArguments {
   const x = savedInput(method, saved);
-  const gradient = readTensor(method, "dy", dy);
-  checkSame(method, "dy", gradient, x, "x");
+  const gradient = readAlike(method, "dy", dy, x, "x");
   const geometry = geometryOf(method, x, saved.options.layout);
   const weight = readCoefficients(method, "weight", saved.options.weight, geometry.c, PER_CHANNEL, 1);
   const dx = new Target(method, out, x, { x, dy: gradient });
@@ -145,8 +144,8 @@ export abstract class ChannelLayer extends Layer {
   constructor(method: string, numFeatures: number, config: ChannelNormConfig) {
     super();
     this.numFeatures = checkCount(method, "numFeatures", numFeatures);
-    this.eps = checkNumber(method, "eps", config.eps ?? 1e-5, 0);
-    this.layout = checkOneOf(method, "layout", config.layout ?? "channels-first", ["channels-first", "channels-last"]);
+    this.eps = checkEps(method, config.eps);
+    this.layout = checkLayout(method, config.layout);
     const dtype = config.dtype ?? "float32";
     const affine = config.affine ?? true;
     this.weight = affine ? new Parameter([numFeatures], dtype, 1) : null;

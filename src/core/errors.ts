@@ -40,6 +40,11 @@ export function checkCount(method: string, name: string, value: unknown, least =
   return value as number;
 }
 
+/** What is added to a variance before its root is taken. */
+export function checkEps(method: string, eps: number | undefined): number {
+  return checkNumber(method, "eps", eps ?? 1e-5, 0);
+}
+
 /** One of a list of words. */
 export function checkOneOf<W extends string>(method: string, name: string, value: unknown, words: readonly W[]): W {
   if (!words.includes(value as W)) {

@@ -20,6 +20,11 @@ export interface Geometry {
   tail?: number;
 }
 
+/** Where the channels are, channels first where nothing is said. */
+export function checkLayout(method: string, layout: Layout | undefined): Layout {
+  return checkOneOf(method, "layout", layout ?? "channels-first", ["channels-first", "channels-last"]);
+}
+
 /** The geometry of x for channel-wise methods; x is at least [N, C]. */
 export function geometryOf(method: string, x: Operand, layout: Layout = "channels-first", name = "x"): Geometry {
   checkOneOf(method, "layout", layout, ["channels-first", "channels-last"]);

@@ -40,7 +40,7 @@ export type Mode = "train" | "eval" | "frozen";
 /** An entry of the state: its name in PyTorch, and those of Keras, Flax and ONNX that mean the same. */
 export interface StateEntry {
   name: string;
-  aliases: readonly string[];
+  aliases?: readonly string[];
   data: TypedArray;
   shape: readonly number[];
 }
@@ -86,11 +86,13 @@ export abstract class Layer {
     for (const parameter of Object.values(this.parameters())) parameter.grad = null;
   }
 
-  /** Adds what `backward` found to the gradients, except in eval mode. @internal */
-  protected learn({ dweight, dbias }: { dweight?: Tensor | null; dbias?: Tensor | null }): void {
-    if (this.mode === "eval") return;
-    if (dweight) this.weight?.addGrad(dweight.data);
-    if (dbias) this.bias?.addGrad(dbias.data);
+  /** Adds what `backward` found to the gradients, except in eval mode, and gives it back. @internal */
+  protected learn<Found extends { dweight?: Tensor | null; dbias?: Tensor | null }>(found: Found): Found {
+    if (this.mode !== "eval") {
+      if (found.dweight) this.weight?.addGrad(found.dweight.data);
+      if (found.dbias) this.bias?.addGrad(found.dbias.data);
+    }
+    return found;
   }
 
   /** The entries of the state; layers with buffers add theirs. @internal */
@@ -122,7 +124,7 @@ export abstract class Layer {
     const taken = new Set<StateEntry>();
     for (const [key, value] of Object.entries(state)) {
       const name = key.replace(/:\d+$/, "").replace(/^.*[./]/, "");
-      const entry = entries.find((candidate) => candidate.name === name || candidate.aliases.includes(name));
+      const entry = entries.find((candidate) => candidate.name === name || candidate.aliases?.includes(name));
       const known = entries.map((candidate) => candidate.name).join(", ");
       if (entry === undefined) fail(method, `state has an entry "${key}" that is none of [${known}]; remove it`);
       if (taken.has(entry)) fail(method, `state has "${entry.name}" twice, the second time as "${key}"; remove one`);

@@ -238,7 +238,7 @@ export abstract class RunningLayer extends ChannelLayer {
       const shape = [this.numFeatures];
       entries.push({ name: "running_mean", aliases: MEAN_ALIASES, data: this.runningMean, shape });
       entries.push({ name: "running_var", aliases: VARIANCE_ALIASES, data: this.runningVar, shape });
-      entries.push({ name: "num_batches_tracked", aliases: [], data: this.#tracked, shape: [] });
+      entries.push({ name: "num_batches_tracked", data: this.#tracked, shape: [] });
     }
     return entries;
   }

@@ -183,6 +183,9 @@ export function shaped(dtype: DType, shape: readonly number[]): Operand {
   return { dtype, shape, length: shape.reduce((all, size) => all * size, 1), heap: null, pointer: 0 };
 }
 
+/** What other tensors have to be like. */
+type Like = Pick<Operand, "dtype" | "shape">;
+
 function operandOf(array: TypedArray, shape: readonly number[]): Operand {
   const pointer = pointerOf(array);
   return {
@@ -311,7 +314,7 @@ export function sameShape(a: readonly number[], b: readonly number[]): boolean {
 }
 
 /** Checks that two tensors have the same shape and element type. */
-export function checkSame(method: string, name: string, operand: Operand, like: Operand, likeName: string): void {
+export function checkSame(method: string, name: string, operand: Operand, like: Like, likeName: string): void {
   const { shape } = operand;
   if (!sameShape(shape, like.shape)) {
     fail(method, `${name} has shape ${show(shape)} where ${likeName} has ${show(like.shape)}; they must be the same`);
@@ -319,6 +322,13 @@ export function checkSame(method: string, name: string, operand: Operand, like: 
   if (operand.dtype !== like.dtype) {
     fail(method, `${name} is ${operand.dtype} where ${likeName} is ${like.dtype}; convert one of them`);
   }
+}
+
+/** Checks a tensor argument that must have the shape and element type of another, such as a gradient. */
+export function readAlike(method: string, name: string, value: unknown, like: Like, likeName: string): Operand {
+  const operand = readTensor(method, name, value);
+  checkSame(method, name, operand, like, likeName);
+  return operand;
 }
 
 /** Where a result goes: `out` when it was given, else a new heap array, made when the size of the work is known. */
@@ -342,8 +352,7 @@ export class Target {
     this.heap = null;
     this.#given = out;
     if (out === undefined || out === null) return;
-    const operand = readTensor(method, "out", out);
-    checkSame(method, "out", operand, like, "the input");
+    const operand = readAlike(method, "out", out, like, "the input");
     this.heap = operand.heap;
     this.pointer = operand.pointer;
     for (const name in inputs) {

@@ -4,7 +4,7 @@ import { heap8, kernelsOf, scratch, withScratch } from "../core/memory.js";
 import { keepElements, readSeed, type Seed } from "../core/random.js";
 import { square } from "../core/special.js";
 import { stream } from "../core/stream.js";
-import { checkSame, type Operand, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
+import { type Operand, readAlike, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
 import { SELU_ALPHA, SELU_LAMBDA } from "./selu.js";
 
 /** Which elements are kept: 1 or 0 (or booleans), one for each element of x. */
@@ -109,8 +109,7 @@ function backwardAs(
   out: TensorLike | undefined,
 ): { dx: Tensor } {
   if (saved === undefined) fail(method, "there is no forward pass to go back through; call forward first");
-  const gradient = readTensor(method, "dy", dy);
-  checkSame(method, "dy", gradient, { ...gradient, ...saved.like }, "x");
+  const gradient = readAlike(method, "dy", dy, saved.like, "x");
   const dx = new Target(method, out, gradient, { dy: gradient });
   choose(dx, gradient, saved.choice, saved.scale, 0, 0);
   return { dx: dx.result };

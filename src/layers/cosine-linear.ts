@@ -13,8 +13,8 @@ import {
 import { stageValues } from "../core/stream.js";
 import {
   arrayClass,
-  checkSame,
   type Operand,
+  readAlike,
   readTensor,
   readValues,
   shaped,
@@ -201,8 +201,7 @@ export function cosineBackwardAs(
   const weight = readTensor(method, "the w of the forward pass", saved.w);
   const { sheets, bias, centered, scale } = readArguments(method, input, weight, read, saved.options);
   const { dtype, p, o, yShape } = sheets;
-  const gradient = readTensor(method, "dy", dy);
-  checkSame(method, "dy", gradient, { ...gradient, dtype, shape: yShape }, "the result");
+  const gradient = readAlike(method, "dy", dy, { dtype, shape: yShape }, "the result");
   const dx = new Target(method, out, input, { x: input, dy: gradient });
   const dw = new Target(method, undefined, weight);
   const { rows, units } = saved;
@@ -373,7 +372,7 @@ export abstract class CosineLayer extends Layer {
   }
 
   protected override stateEntries(): StateEntry[] {
-    return Object.entries(this.parameters()).map(([name, { data, shape }]) => ({ name, aliases: [], data, shape }));
+    return Object.entries(this.parameters()).map(([name, { data, shape }]) => ({ name, data, shape }));
   }
 }
 

@@ -231,7 +231,7 @@ export abstract class WhiteningLayer extends ChannelLayer {
     return [
       ...super.stateEntries(),
       { name: "running_mean", aliases: MEAN_ALIASES, data: runningMean, shape: [numFeatures] },
-      { name: "running_projection", aliases: [], data: runningProjection, shape: [numGroups, width, width] },
+      { name: "running_projection", data: runningProjection, shape: [numGroups, width, width] },
     ];
   }
 
@@ -252,9 +252,7 @@ export abstract class WhiteningLayer extends ChannelLayer {
   /** dx of the last forward; adds to the gradients of weight and bias, except in eval mode. */
   backward(dy: TensorLike, options: { out?: TensorLike } = {}): Tensor {
     const method = `${this.#kind}.backward`;
-    const gradients = decorrelatedBackwardAs(method, dy, this.#saved as DecorrelatedSaved, options.out);
-    this.learn(gradients);
-    return gradients.dx;
+    return this.learn(decorrelatedBackwardAs(method, dy, this.#saved as DecorrelatedSaved, options.out)).dx;
   }
 }
 

@@ -1,11 +1,11 @@
 import { applyAffine, applyGradient, cellGradSums, cellMoments } from "../core/cells.js";
 import { checkCount, checkNumber, checkOneOf, fail, show } from "../core/errors.js";
-import { type Geometry, geometryOf, type Layout, pooled } from "../core/geometry.js";
+import { checkLayout, type Geometry, geometryOf, type Layout, pooled } from "../core/geometry.js";
 import { keepInput, Layer, Parameter, type Saved, savedInput } from "../core/layer.js";
 import { type DType, heap64, keep, kernels, passingCopyF64, passingF64, scratch, withScratch } from "../core/memory.js";
 import { applyPowerGradient, cellPowers } from "../core/powers.js";
 import { square } from "../core/special.js";
-import { checkSame, type Operand, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
+import { type Operand, readAlike, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
 
 /** Where statistics come from: a window around the position, the batch for each channel, or the sample. */
 export type DivisiveOver = "window" | "batch" | "layer";
@@ -122,7 +122,7 @@ function multiplyPlanes(out: Float64Array, at: number, values: Float64Array, sha
 }
 
 function neighbourhoodOf(method: string, x: Operand, options: DivisiveNormOptions): Neighbourhood {
-  const layout = checkOneOf(method, "layout", options.layout ?? "channels-first", ["channels-first", "channels-last"]);
+  const layout = checkLayout(method, options.layout);
   const over = checkOneOf(method, "over", options.over ?? "window", ["window", "batch", "layer"]);
   if (over === "window") return windows(method, x, options, layout);
   const geometry = geometryOf(method, x, layout);
@@ -181,8 +181,7 @@ function backwardAs(
   out: TensorLike | undefined,
 ): DivisiveNormGradients {
   const x = savedInput(method, saved);
-  const gradient = readTensor(method, "dy", dy);
-  checkSame(method, "dy", gradient, x, "x");
+  const gradient = readAlike(method, "dy", dy, x, "x");
   const { mean, rstd, cellMean, largest, signs, options } = saved;
   const { geometry, spread } = neighbourhoodOf(method, x, options);
   const { s } = geometry;
@@ -300,7 +299,7 @@ export class DivisiveNorm extends Layer {
   }
 
   protected override stateEntries() {
-    return [{ name: "sigma", aliases: [], data: this.sigma.data, shape: [] }];
+    return [{ name: "sigma", data: this.sigma.data, shape: [] }];
   }
 
   forward(x: TensorLike, options: { out?: TensorLike } = {}): Tensor {

@@ -280,8 +280,6 @@ export class GhostBatchNorm extends RunningLayer {
 
   /** dx of the last forward; adds to the gradients of weight and bias, except in eval mode. */
   backward(dy: TensorLike, options: { out?: TensorLike } = {}): Tensor {
-    const gradients = backwardAs("GhostBatchNorm.backward", dy, this.#saved as GhostBatchNormSaved, options.out);
-    this.learn(gradients);
-    return gradients.dx;
+    return this.learn(backwardAs("GhostBatchNorm.backward", dy, this.#saved as GhostBatchNormSaved, options.out)).dx;
   }
 }

@@ -6,15 +6,15 @@ import {
   checkChannels,
   PER_CHANNEL,
 } from "../core/channelwise.js";
-import { checkCount, checkNumber, fail } from "../core/errors.js";
+import { checkCount, checkEps, fail } from "../core/errors.js";
 import { type Geometry, geometryOf, type Layout } from "../core/geometry.js";
 import { applyGroupsGrad, byGroup, normalizeGroups } from "../core/grouped.js";
 import { keepInput, Layer, Parameter, type Saved, savedInput } from "../core/layer.js";
 import { keep, passingF64 } from "../core/memory.js";
 import { normalizeRows, normalizeRowsGrad, type RowStatistics, rowStatistics } from "../core/rows.js";
 import {
-  checkSame,
   type Operand,
+  readAlike,
   readCoefficients,
   readTensor,
   readVector,
@@ -58,7 +58,7 @@ export function groupNormForwardAs(
   const geometry = geometryOf(method, operand, options.layout);
   const { c, s } = geometry;
   const numGroups = checkGroups(method, options.numGroups, c);
-  const eps = checkNumber(method, "eps", options.eps ?? 1e-5, 0);
+  const eps = checkEps(method, options.eps);
   const y = new Target(method, options.out, operand, { x: operand });
   let statistics: RowStatistics;
   if (s === 1) {
@@ -83,8 +83,7 @@ export function groupNormBackwardAs(
   out: TensorLike | undefined,
 ): ChannelGradients {
   const x = savedInput(method, saved);
-  const gradient = readTensor(method, "dy", dy);
-  checkSame(method, "dy", gradient, x, "x");
+  const gradient = readAlike(method, "dy", dy, x, "x");
   const { options } = saved;
   const geometry = geometryOf(method, x, options.layout);
   const { c, s } = geometry;
@@ -168,7 +167,7 @@ export class GroupNorm extends Layer {
     super();
     this.numChannels = checkCount("GroupNorm", "numChannels", numChannels);
     this.numGroups = checkGroups("GroupNorm", numGroups, numChannels);
-    this.eps = checkNumber("GroupNorm", "eps", config.eps ?? 1e-5, 0);
+    this.eps = checkEps("GroupNorm", config.eps);
     this.layout = config.layout ?? "channels-first";
     const affine = config.affine ?? true;
     const dtype = config.dtype ?? "float32";
@@ -194,8 +193,6 @@ export class GroupNorm extends Layer {
   /** dx of the last forward; adds to the gradients of weight and bias, except in eval mode. */
   backward(dy: TensorLike, options: { out?: TensorLike } = {}): Tensor {
     const saved = this.#saved as GroupNormSaved;
-    const gradients = groupNormBackwardAs("GroupNorm.backward", dy, saved, options.out);
-    this.learn(gradients);
-    return gradients.dx;
+    return this.learn(groupNormBackwardAs("GroupNorm.backward", dy, saved, options.out)).dx;
   }
 }

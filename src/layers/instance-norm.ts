@@ -87,8 +87,6 @@ export class InstanceNorm extends ChannelLayer {
   /** dx of the last forward; adds to the gradients of weight and bias, except in eval mode. */
   backward(dy: TensorLike, options: { out?: TensorLike } = {}): Tensor {
     const saved = this.#saved as InstanceNormSaved;
-    const gradients = groupNormBackwardAs("InstanceNorm.backward", dy, saved, options.out);
-    this.learn(gradients);
-    return gradients.dx;
+    return this.learn(groupNormBackwardAs("InstanceNorm.backward", dy, saved, options.out)).dx;
   }
 }

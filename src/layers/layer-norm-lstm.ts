@@ -1,4 +1,4 @@
-import { checkNumber } from "../core/errors.js";
+import { checkEps } from "../core/errors.js";
 import { readVector, type Tensor, type TensorLike, type VectorLike } from "../core/tensor.js";
 import { layerNormBackward, layerNormForward } from "./layer-norm.js";
 import { type LSTMSaved, type LSTMWeights, lstmForward, lstmSizes, type StepNorm } from "./lstm.js";
@@ -34,7 +34,7 @@ function stepNorm(weight: VectorLike, bias: VectorLike | null, eps: number): Ste
 function forwardAs(method: string, xs: TensorLike, options: LayerNormLSTMOptions) {
   const sizes = lstmSizes(method, xs, options);
   const { units } = sizes;
-  const eps = checkNumber(method, "eps", options.eps ?? 1e-5, 0);
+  const eps = checkEps(method, options.eps);
   const vector = (name: "bias" | "gammaX" | "gammaH" | "gammaC" | "betaC", length: number, value: number) => {
     readVector(
       method,
@@ -103,7 +103,7 @@ export class LayerNormLSTM extends NormalizedLSTM {
 
   constructor(inputSize: number, hiddenSize: number, config: LSTMConfig = {}) {
     super("LayerNormLSTM", inputSize, hiddenSize, 1, config);
-    this.eps = checkNumber("LayerNormLSTM", "eps", config.eps ?? 1e-5, 0);
+    this.eps = checkEps("LayerNormLSTM", config.eps);
   }
 
   forward(xs: TensorLike, state: Pick<LSTMWeights, "h0" | "c0"> = {}): { hs: Tensor; cLast: Tensor } {

@@ -1,11 +1,11 @@
-import { checkNumber, fail, show } from "../core/errors.js";
+import { checkEps, fail, show } from "../core/errors.js";
 import { keepInput, Layer, Parameter, type Saved, savedInput } from "../core/layer.js";
 import type { DType } from "../core/memory.js";
 import { normalizeRows, normalizeRowsGrad, rowStatistics } from "../core/rows.js";
 import {
   arrayClass,
-  checkSame,
   type Operand,
+  readAlike,
   readTensor,
   readVector,
   Target,
@@ -81,7 +81,7 @@ export function normRowsForward(
 ): { y: Tensor; saved: LayerNormSaved | undefined } {
   const operand = readTensor(method, "x", x);
   const { rows, n } = rowsOf(method, operand, options.normalizedShape);
-  const eps = checkNumber(method, "eps", options.eps ?? 1e-5, 0);
+  const eps = checkEps(method, options.eps);
   const weight = readVector(method, "weight", options.weight, n, "one for each normalized element");
   const bias = centered ? readVector(method, "bias", options.bias, n, "one for each normalized element") : undefined;
   const y = new Target(method, options.out, operand, { x: operand });
@@ -99,8 +99,7 @@ export function normRowsBackward(
   centered: boolean,
 ): RowGradients {
   const x = savedInput(method, saved);
-  const gradient = readTensor(method, "dy", dy);
-  checkSame(method, "dy", gradient, x, "x");
+  const gradient = readAlike(method, "dy", dy, x, "x");
   const { options } = saved;
   const { rows, n, shape } = rowsOf(method, x, options.normalizedShape);
   const weight = readVector(method, "weight", options.weight, n, "one for each normalized element");
@@ -188,7 +187,7 @@ export class LayerNorm extends Layer {
       fail("LayerNorm", `normalizedShape must hold whole numbers of at least 1, got ${show(normalizedShape)}`);
     }
     this.normalizedShape = shape;
-    this.eps = checkNumber("LayerNorm", "eps", config.eps ?? 1e-5, 0);
+    this.eps = checkEps("LayerNorm", config.eps);
     const affine = config.elementwiseAffine ?? true;
     const dtype = config.dtype ?? "float32";
     this.weight = affine ? new Parameter(shape, dtype, 1) : null;
@@ -209,8 +208,6 @@ export class LayerNorm extends Layer {
 
   /** dx of the last forward; adds to the gradients of weight and bias, except in eval mode. */
   backward(dy: TensorLike, options: { out?: TensorLike } = {}): Tensor {
-    const gradients = normRowsBackward("LayerNorm.backward", dy, this.#saved as LayerNormSaved, options.out, true);
-    this.learn(gradients);
-    return gradients.dx;
+    return this.learn(normRowsBackward("LayerNorm.backward", dy, this.#saved as LayerNormSaved, options.out, true)).dx;
   }
 }

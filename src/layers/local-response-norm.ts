@@ -3,7 +3,7 @@ import { type Geometry, geometryOf, type Layout } from "../core/geometry.js";
 import { keepInput, Layer, type Saved, savedInput } from "../core/layer.js";
 import { elementBytes, kernelsOf, scratch, withScratch } from "../core/memory.js";
 import { stream } from "../core/stream.js";
-import { checkSame, type Operand, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
+import { type Operand, readAlike, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
 
 export interface LocalResponseNormOptions {
   /** Channels in the window; of an even number, one more lies before the channel than after it. */
@@ -85,8 +85,7 @@ function backwardAs(
   out: TensorLike | undefined,
 ): { dx: Tensor } {
   const x = savedInput(method, saved);
-  const gradient = readTensor(method, "dy", dy);
-  checkSame(method, "dy", gradient, x, "x");
+  const gradient = readAlike(method, "dy", dy, x, "x");
   const setting = settingOf(method, x, saved.options);
   const { geometry, before, after, k, share, beta } = setting;
   const dx = new Target(method, out, x, { x, dy: gradient });

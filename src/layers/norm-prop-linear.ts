@@ -7,8 +7,8 @@ import { square } from "../core/special.js";
 import { stageValues, stream } from "../core/stream.js";
 import {
   arrayClass,
-  checkSame,
   type Operand,
+  readAlike,
   readTensor,
   readValues,
   shaped,
@@ -132,8 +132,7 @@ function scaledWeight(
 function activate(y: Target, z: Operand, tensor: Tensor, activation: NormPropActivation | null | undefined): void {
   if (activation) {
     const { mean, deviation } = activation;
-    const result = readTensor("activation.forward", "its result", activation.forward(tensor));
-    checkSame("activation.forward", "its result", result, z, "z");
+    const result = readAlike("activation.forward", "its result", activation.forward(tensor), z, "z");
     const whole: Geometry = { n: 1, c: 1, s: z.length, order: "rows" };
     const [at, scale, shift] = [mean, 1 / deviation, 0].map((value) => Float64Array.of(value));
     applyAffine(y, result, whole, { mean: at, scale, shift });
@@ -165,9 +164,7 @@ function deactivate(dy: Operand, saved: NormPropSaved): Operand {
   const whole: Geometry = { n: 1, c: 1, s: dy.length, order: "rows" };
   const zero = new Float64Array(1);
   applyAffine(scaled, dy, whole, { mean: zero, scale: zero.map(() => 1 / activation.deviation), shift: zero });
-  const dz = readTensor("activation.backward", "its result", activation.backward(scaled.result, saved.z));
-  checkSame("activation.backward", "its result", dz, z, "z");
-  return dz;
+  return readAlike("activation.backward", "its result", activation.backward(scaled.result, saved.z), z, "z");
 }
 
 function readGamma(method: string, { gamma, activation }: NormPropOptions, units: number): Float64Array {
@@ -230,8 +227,7 @@ export function normPropBackwardAs(
   const weight = savedInput(method, weightNorm);
   const sheets = read(method, input, weight);
   const { dtype, yShape, o } = sheets;
-  const gradient = readTensor(method, "dy", dy);
-  checkSame(method, "dy", gradient, { ...gradient, dtype, shape: yShape }, "the result");
+  const gradient = readAlike(method, "dy", dy, { dtype, shape: yShape }, "the result");
   const dx = new Target(method, out, input, { x: input, dy: gradient });
   const gamma = readGamma(method, options, o);
   const dz = deactivate(gradient, saved);

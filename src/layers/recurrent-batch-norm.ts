@@ -1,4 +1,4 @@
-import { checkCount, checkNumber } from "../core/errors.js";
+import { checkCount, checkEps, checkNumber } from "../core/errors.js";
 import { Layer, type Mode, type Parameter, type StateEntry } from "../core/layer.js";
 import type { DType, TypedArray } from "../core/memory.js";
 import { arrayClass, readVector, type Tensor, type TensorLike, type VectorLike } from "../core/tensor.js";
@@ -78,7 +78,7 @@ function stepNorm(
 function forwardAs(method: string, xs: TensorLike, options: RecurrentBatchNormOptions) {
   const sizes = lstmSizes(method, xs, options);
   const { units } = sizes;
-  const settings = { ...options, eps: checkNumber(method, "eps", options.eps ?? 1e-5, 0) };
+  const settings = { ...options, eps: checkEps(method, options.eps) };
   const gates = "one for each of the four gates of a unit";
   const gain = (name: "gammaX" | "gammaH" | "gammaC", length: number, meaning: string): VectorLike => {
     readVector(method, name, options[name], length, meaning);
@@ -184,7 +184,7 @@ export abstract class NormalizedLSTM extends Layer {
   }
 
   protected override stateEntries(): StateEntry[] {
-    return Object.entries(this.values).map(([name, { data, shape }]) => ({ name, aliases: [], data, shape }));
+    return Object.entries(this.values).map(([name, { data, shape }]) => ({ name, data, shape }));
   }
 
   /** Gradients of all that went into the last forward; adds to those of the parameters, except in eval mode. */
@@ -260,7 +260,7 @@ export class BatchNormLSTM extends NormalizedLSTM {
 
   constructor(inputSize: number, hiddenSize: number, config: BatchNormLSTMConfig) {
     super("BatchNormLSTM", inputSize, hiddenSize, 0.1, config);
-    this.eps = checkNumber("BatchNormLSTM", "eps", config.eps ?? 1e-5, 0);
+    this.eps = checkEps("BatchNormLSTM", config.eps);
     this.momentum = checkNumber("BatchNormLSTM", "momentum", config.momentum ?? 0.1, 0);
     this.#tMax = checkCount("BatchNormLSTM", "tMax", config.tMax);
     const start = (features: number): StepStatistics => ({
@@ -274,8 +274,8 @@ export class BatchNormLSTM extends NormalizedLSTM {
     const entries = super.stateEntries();
     for (const [name, { mean, variance }] of Object.entries(this.running)) {
       const shape = [this.#tMax, mean.length / this.#tMax];
-      entries.push({ name: `running_mean_${name}`, aliases: [], data: mean, shape });
-      entries.push({ name: `running_var_${name}`, aliases: [], data: variance, shape });
+      entries.push({ name: `running_mean_${name}`, data: mean, shape });
+      entries.push({ name: `running_var_${name}`, data: variance, shape });
     }
     return entries;
   }

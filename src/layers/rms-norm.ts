@@ -1,4 +1,4 @@
-import { checkNumber, fail, show } from "../core/errors.js";
+import { checkEps, fail, show } from "../core/errors.js";
 import { Layer, Parameter } from "../core/layer.js";
 import type { DType } from "../core/memory.js";
 import type { Tensor, TensorLike } from "../core/tensor.js";
@@ -87,7 +87,7 @@ export class RMSNorm extends Layer {
       fail("RMSNorm", `normalizedShape must hold whole numbers of at least 1, got ${show(normalizedShape)}`);
     }
     this.normalizedShape = shape;
-    this.eps = checkNumber("RMSNorm", "eps", config.eps ?? 1e-5, 0);
+    this.eps = checkEps("RMSNorm", config.eps);
     this.weight = (config.elementwiseAffine ?? true) ? new Parameter(shape, config.dtype ?? "float32", 1) : null;
   }
 
@@ -105,8 +105,6 @@ export class RMSNorm extends Layer {
   /** dx of the last forward; adds to the gradient of the weight, except in eval mode. */
   backward(dy: TensorLike, options: { out?: TensorLike } = {}): Tensor {
     const saved = this.#saved as RMSNormSaved;
-    const gradients = normRowsBackward("RMSNorm.backward", dy, saved, options.out, false);
-    this.learn(gradients);
-    return gradients.dx;
+    return this.learn(normRowsBackward("RMSNorm.backward", dy, saved, options.out, false)).dx;
   }
 }

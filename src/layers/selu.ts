@@ -2,7 +2,7 @@ import { checkNumber } from "../core/errors.js";
 import { keepInput, Layer, type Saved, savedInput } from "../core/layer.js";
 import { kernelsOf } from "../core/memory.js";
 import { stream } from "../core/stream.js";
-import { checkSame, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
+import { readAlike, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
 
 /** The constants for which mean 0 and variance 1 are a fixed point: `selfNormalizingConstants(0, 1)`. */
 export const SELU_ALPHA = 1.6732632423543772;
@@ -43,8 +43,7 @@ function forwardAs(method: string, x: TensorLike, options: SeluOptions): { y: Te
 
 function backwardAs(method: string, dy: TensorLike, saved: SeluSaved, out: TensorLike | undefined): { dx: Tensor } {
   const x = savedInput(method, saved);
-  const gradient = readTensor(method, "dy", dy);
-  checkSame(method, "dy", gradient, x, "x");
+  const gradient = readAlike(method, "dy", dy, x, "x");
   const dx = new Target(method, out, x, { x, dy: gradient });
   const { alpha, lambda } = saved;
   const k = kernelsOf(x.dtype);

@@ -11,7 +11,7 @@ import {
   readGradientArguments,
   type SavedOptions,
 } from "../core/channelwise.js";
-import { checkNumber, fail, show } from "../core/errors.js";
+import { checkEps, checkNumber, fail, show } from "../core/errors.js";
 import { type Geometry, geometryOf, pooled } from "../core/geometry.js";
 import { applyGroupsGrad, byChannel, sumChannels } from "../core/grouped.js";
 import { keepInput, type Saved, type StateEntry } from "../core/layer.js";
@@ -336,7 +336,7 @@ export function streamingNorm(xs: TensorLike, options: StreamingNormOptions = {}
   }
   const stream = checkStream(method, options);
   const first = geometryOf(method, { ...operand, shape, length: operand.length / steps }, options.layout);
-  const eps = checkNumber(method, "eps", options.eps ?? 1e-5, 0);
+  const eps = checkEps(method, options.eps);
   const weight = readCoefficients(method, "weight", options.weight, first.c, PER_CHANNEL, 1);
   const bias = readCoefficients(method, "bias", options.bias, first.c, PER_CHANNEL, 0);
   const ys = new Target(method, options.out, operand, { xs: operand });
@@ -419,8 +419,7 @@ export class StreamingNorm extends ChannelLayer {
     const { gradients, next } = backwardAs(method, dy, saved, this.#gradients, { p, beta, kappa }, options.out);
     commit(this.#gradients.mean, next.mean);
     commit(this.#gradients.moment, next.moment);
-    this.learn(gradients);
-    return gradients.dx;
+    return this.learn(gradients).dx;
   }
 
   /** To be called after each update of the weights: the next forward and backward fold short averages into the long ones. */
@@ -437,9 +436,9 @@ export class StreamingNorm extends ChannelLayer {
     const entries = super.stateEntries();
     for (const [name, { long, short, counts }] of this.#all()) {
       const shape = [this.numFeatures];
-      entries.push({ name: `${name}_long`, aliases: [], data: long, shape });
-      entries.push({ name: `${name}_short`, aliases: [], data: short, shape });
-      entries.push({ name: `${name}_counts`, aliases: [], data: counts, shape: [3] });
+      entries.push({ name: `${name}_long`, data: long, shape });
+      entries.push({ name: `${name}_short`, data: short, shape });
+      entries.push({ name: `${name}_counts`, data: counts, shape: [3] });
     }
     return entries;
   }

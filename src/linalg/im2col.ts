@@ -1,5 +1,6 @@
-import { checkOneOf, fail, show } from "../core/errors.js";
+import { fail, show } from "../core/errors.js";
 import type { Layout } from "../core/geometry.js";
+import { checkLayout } from "../core/geometry.js";
 import { type DType, elementBytes, heapOf, kernelsOf, scratch, withScratch } from "../core/memory.js";
 import { stream } from "../core/stream.js";
 import { type Operand, readTensor, shaped, Target, type Tensor, type TensorLike } from "../core/tensor.js";
@@ -70,7 +71,7 @@ export function windowsOf(
   kernelSize: number | readonly number[],
   options: WindowOptions,
 ): Windows {
-  const layout = checkOneOf(method, "layout", options.layout ?? "channels-first", ["channels-first", "channels-last"]);
+  const layout = checkLayout(method, options.layout);
   const spatial = shape.length - 2;
   if (spatial !== 1 && spatial !== 2) {
     fail(method, `${name} must have one or two dimensions beside samples and channels, got shape ${show(shape)}`);

@@ -1,5 +1,6 @@
 import { checkCount, checkOneOf, fail, show } from "../core/errors.js";
 import type { Layout } from "../core/geometry.js";
+import { checkLayout } from "../core/geometry.js";
 import { heap8, heapOf, kernels, scratch, type TypedArray, withScratch } from "../core/memory.js";
 import { stageValues } from "../core/stream.js";
 import {
@@ -353,7 +354,7 @@ function readResize(method: string, resize: ImageResize | undefined): Required<I
  */
 export function imageToTensor(image: ImageLike | readonly ImageLike[], options: ImageToTensorOptions = {}): Tensor {
   const method = "imageToTensor";
-  const layout = checkOneOf(method, "layout", options.layout ?? "channels-first", ["channels-first", "channels-last"]);
+  const layout = checkLayout(method, options.layout);
   const scale = readScale(method, options);
   const resize = readResize(method, options.resize);
   const list: readonly ImageLike[] = Array.isArray(image) ? image : [image];
@@ -399,7 +400,7 @@ export function imageToTensor(image: ImageLike | readonly ImageLike[], options: 
  */
 export function tensorToImage(x: TensorLike, options: TensorToImageOptions = {}): PixelImage {
   const method = "tensorToImage";
-  const layout = checkOneOf(method, "layout", options.layout ?? "channels-first", ["channels-first", "channels-last"]);
+  const layout = checkLayout(method, options.layout);
   const { mean, std } = readScale(method, options);
   const channels = options.channels ?? 4;
   if (channels !== 3 && channels !== 4) fail(method, `channels must be 3 or 4, got ${show(channels)}`);

@@ -1,4 +1,4 @@
-import { checkNumber, fail, show } from "../core/errors.js";
+import { checkEps, checkNumber, fail, show } from "../core/errors.js";
 import { arraysF64 } from "../core/memory.js";
 import { arrayClass, elementsOf, readVector, type Tensor, type VectorLike } from "../core/tensor.js";
 
@@ -43,7 +43,7 @@ export function boundedBatchNorm(
     fail(method, `weight must have at least one element, got ${show(weight)}`);
   }
   const epsilon = checkNumber(method, "epsilon", options.epsilon ?? 1, 0);
-  const eps = checkNumber(method, "eps", options.eps ?? 1e-5, 0);
+  const eps = checkEps(method, options.eps);
   const found = readVector(method, "runningVar", runningVar, channels, "one for each channel");
   const variance = found === undefined ? new Float64Array(channels).fill(1) : elementsOf(found);
   const values = elementsOf(operand);

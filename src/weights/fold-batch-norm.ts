@@ -1,4 +1,4 @@
-import { checkNumber, fail, show } from "../core/errors.js";
+import { checkEps, fail, show } from "../core/errors.js";
 import { kernelsOf, withScratch } from "../core/memory.js";
 import { stageValues, stream } from "../core/stream.js";
 import {
@@ -114,7 +114,7 @@ export function foldBatchNorm(
   if (!norm?.runningMean || !norm.runningVar) {
     fail(method, "the norm must have runningMean and runningVar; a norm without running statistics cannot be folded");
   }
-  const eps = checkNumber(method, "eps", norm.eps ?? 1e-5, 0);
+  const eps = checkEps(method, norm.eps);
   const mean = readValues(method, "runningMean", norm.runningMean, channels, meaning, 0);
   const variance = readValues(method, "runningVar", norm.runningVar, channels, meaning, 1);
   const gamma = readValues(method, "the norm's weight", asVector(norm.weight), channels, meaning, 1);

@@ -17,9 +17,9 @@ import { square } from "../core/special.js";
 import { stageValues, stageWhole, stream } from "../core/stream.js";
 import {
   arrayClass,
-  checkSame,
   elementsOf,
   type Operand,
+  readAlike,
   readTensor,
   readValues,
   Target,
@@ -210,8 +210,7 @@ function backwardAs(
   out: TensorLike | undefined,
 ): { dw: Tensor } {
   const w = savedInput(method, saved);
-  const gradient = readTensor(method, "dw", dw);
-  checkSame(method, "dw", gradient, w, "w");
+  const gradient = readAlike(method, "dw", dw, w, "w");
   const result = new Target(method, out, w, { w, dw: gradient });
   const { u, v, sigma } = saved;
   const { outer, d, inner } = matrixOf(w.shape, saved.dim);

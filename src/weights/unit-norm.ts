@@ -1,7 +1,7 @@
 import { checkNumber, fail, show } from "../core/errors.js";
 import { keepInput, type Saved, savedInput } from "../core/layer.js";
 import { directSlices, directSlicesGrad, type Slices, slicesOf } from "../core/slices.js";
-import { checkSame, type Operand, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
+import { type Operand, readAlike, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
 
 export interface UnitNormOptions {
   /**
@@ -86,8 +86,7 @@ export function unitNormBackward(
 ): { dw: Tensor } {
   const method = "unitNormBackward";
   const w = savedInput(method, saved);
-  const gradient = readTensor(method, "dy", dy);
-  checkSame(method, "dy", gradient, w, "w");
+  const gradient = readAlike(method, "dy", dy, w, "w");
   const slices = readSlices(method, w, saved.options.axes);
   const dw = new Target(method, options.out, w, { w, dy: gradient });
   const ones = new Float64Array(slices.count).fill(1);

@@ -6,9 +6,9 @@ import { varianceOf } from "../core/moments.js";
 import { directSlices, directSlicesGrad, type Slices, sliceLengths, slicesOf } from "../core/slices.js";
 import {
   arrayClass,
-  checkSame,
   elementsOf,
   type Operand,
+  readAlike,
   readTensor,
   readValues,
   Target,
@@ -97,8 +97,7 @@ export function weightNormBackwardAs(
   out: TensorLike | undefined,
 ): WeightNormGradients {
   const v = savedInput(method, saved);
-  const gradient = readTensor(method, "dw", dw);
-  checkSame(method, "dw", gradient, v, "v");
+  const gradient = readAlike(method, "dw", dw, v, "v");
   const { slices, g, eps } = readUnits(method, v, saved.options);
   const dv = new Target(method, out, v, { v, dw: gradient });
   const dg = directSlicesGrad(dv, gradient, v, slices, g, eps, saved.length);
