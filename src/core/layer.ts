@@ -98,8 +98,8 @@ export abstract class Layer {
   /** The entries of the state; layers with buffers add theirs. @internal */
   protected stateEntries(): StateEntry[] {
     const entries: StateEntry[] = [];
-    if (this.weight) entries.push({ name: "weight", aliases: WEIGHT_ALIASES, ...pick(this.weight) });
-    if (this.bias) entries.push({ name: "bias", aliases: BIAS_ALIASES, ...pick(this.bias) });
+    if (this.weight) entries.push(entryOf("weight", this.weight, WEIGHT_ALIASES));
+    if (this.bias) entries.push(entryOf("bias", this.bias, BIAS_ALIASES));
     return entries;
   }
 
@@ -146,8 +146,14 @@ export abstract class Layer {
   }
 }
 
-function pick(parameter: Parameter): { data: TypedArray; shape: readonly number[] } {
-  return { data: parameter.data, shape: parameter.shape };
+/** A parameter as an entry of the state. */
+export function entryOf(name: string, { data, shape }: Parameter, aliases?: readonly string[]): StateEntry {
+  return { name, aliases, data, shape };
+}
+
+/** The entries of parameters under the names that they have here. */
+export function entriesOf(parameters: Record<string, Parameter>): StateEntry[] {
+  return Object.entries(parameters).map(([name, parameter]) => entryOf(name, parameter));
 }
 
 function valuesOf(method: string, key: string, value: unknown): ArrayLike<number> {

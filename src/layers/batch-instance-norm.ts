@@ -11,7 +11,7 @@ import {
 } from "../core/channelwise.js";
 import { checkPositions } from "../core/geometry.js";
 import { byChannel, type GroupStatistics, nextOf } from "../core/grouped.js";
-import { keepInput, Parameter, type Saved, type StateEntry } from "../core/layer.js";
+import { entryOf, keepInput, Parameter, type Saved, type StateEntry } from "../core/layer.js";
 import { keep, passingF64 } from "../core/memory.js";
 import { mergeCells, rstdOf, rstdOfVariance } from "../core/moments.js";
 import {
@@ -262,7 +262,6 @@ export class BatchInstanceNorm extends RunningLayer {
   }
 
   protected override stateEntries(): StateEntry[] {
-    const { data, shape } = this.rho;
-    return [...super.stateEntries(), { name: "rho", aliases: ["gate"], data, shape }];
+    return [...super.stateEntries(), entryOf("rho", this.rho, ["gate"])];
   }
 }

@@ -1,5 +1,5 @@
 import { checkCount, fail, show } from "../core/errors.js";
-import { keepInput, Layer, Parameter, type Saved, type StateEntry, savedInput } from "../core/layer.js";
+import { entriesOf, keepInput, Layer, Parameter, type Saved, type StateEntry, savedInput } from "../core/layer.js";
 import { copyF64, type DType, kernels, kernelsOf, scratch, scratchF64, withScratch } from "../core/memory.js";
 import {
   applySliceGradient,
@@ -372,7 +372,7 @@ export abstract class CosineLayer extends Layer {
   }
 
   protected override stateEntries(): StateEntry[] {
-    return Object.entries(this.parameters()).map(([name, { data, shape }]) => ({ name, data, shape }));
+    return entriesOf(this.parameters());
   }
 }
 

@@ -1,7 +1,7 @@
 import { applyAffine, applyGradient, cellGradSums, cellMoments } from "../core/cells.js";
 import { checkCount, checkNumber, checkOneOf, fail, show } from "../core/errors.js";
 import { checkLayout, type Geometry, geometryOf, type Layout, pooled } from "../core/geometry.js";
-import { keepInput, Layer, Parameter, type Saved, savedInput } from "../core/layer.js";
+import { entryOf, keepInput, Layer, Parameter, type Saved, savedInput } from "../core/layer.js";
 import { type DType, heap64, keep, kernels, passingCopyF64, passingF64, scratch, withScratch } from "../core/memory.js";
 import { applyPowerGradient, cellPowers } from "../core/powers.js";
 import { square } from "../core/special.js";
@@ -299,7 +299,7 @@ export class DivisiveNorm extends Layer {
   }
 
   protected override stateEntries() {
-    return [{ name: "sigma", data: this.sigma.data, shape: [] }];
+    return [entryOf("sigma", this.sigma)];
   }
 
   forward(x: TensorLike, options: { out?: TensorLike } = {}): Tensor {

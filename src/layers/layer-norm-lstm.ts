@@ -1,7 +1,15 @@
 import { checkEps } from "../core/errors.js";
-import { readVector, type Tensor, type TensorLike, type VectorLike } from "../core/tensor.js";
+import type { Tensor, TensorLike, VectorLike } from "../core/tensor.js";
 import { layerNormBackward, layerNormForward } from "./layer-norm.js";
-import { type LSTMSaved, type LSTMWeights, lstmForward, lstmSizes, type StepNorm } from "./lstm.js";
+import {
+  type LSTMSaved,
+  type LSTMVectors,
+  type LSTMWeights,
+  lstmForward,
+  lstmSizes,
+  lstmVectors,
+  type StepNorm,
+} from "./lstm.js";
 import {
   type LSTMConfig,
   NormalizedLSTM,
@@ -9,7 +17,7 @@ import {
   type RecurrentBatchNormGradients,
 } from "./recurrent-batch-norm.js";
 
-export interface LayerNormLSTMOptions extends LSTMWeights {
+export interface LayerNormLSTMOptions extends LSTMWeights, LSTMVectors {
   /** [4H]; the gates in the order f, i, o, g. Default: zeros. */
   bias?: VectorLike | null;
   /** Gains of the normalized inputs, [4H]. Default: ones. */
@@ -33,22 +41,13 @@ function stepNorm(weight: VectorLike, bias: VectorLike | null, eps: number): Ste
 
 function forwardAs(method: string, xs: TensorLike, options: LayerNormLSTMOptions) {
   const sizes = lstmSizes(method, xs, options);
-  const { units } = sizes;
   const eps = checkEps(method, options.eps);
-  const vector = (name: "bias" | "gammaX" | "gammaH" | "gammaC" | "betaC", length: number, value: number) => {
-    readVector(
-      method,
-      name,
-      options[name],
-      length,
-      length === units ? "one for each unit" : "one for each gate of a unit",
-    );
-    return options[name] ?? new Float64Array(length).fill(value);
-  };
+  const gates = "one for each gate of a unit";
+  const { gammaX, gammaH, gammaC, bias, betaC } = lstmVectors(method, options, sizes, 1, gates);
   return lstmForward(xs, options, sizes, {
-    x: stepNorm(vector("gammaX", 4 * units, 1), vector("bias", 4 * units, 0), eps),
-    h: stepNorm(vector("gammaH", 4 * units, 1), null, eps),
-    c: stepNorm(vector("gammaC", units, 1), vector("betaC", units, 0), eps),
+    x: stepNorm(gammaX, bias, eps),
+    h: stepNorm(gammaH, null, eps),
+    c: stepNorm(gammaC, betaC, eps),
   });
 }
 
@@ -107,6 +106,6 @@ export class LayerNormLSTM extends NormalizedLSTM {
   }
 
   forward(xs: TensorLike, state: Pick<LSTMWeights, "h0" | "c0"> = {}): { hs: Tensor; cLast: Tensor } {
-    return this.keep(forwardAs("LayerNormLSTM.forward", xs, { ...this.weights(), ...state, eps: this.eps }));
+    return this.keep(forwardAs("LayerNormLSTM.forward", xs, { ...this.values, ...state, eps: this.eps }));
   }
 }

@@ -13,9 +13,11 @@ import {
   type LinearTensor,
   type Operand,
   readTensor,
+  readVector,
   type Tensor,
   type TensorLike,
   tensor,
+  type VectorLike,
 } from "../core/tensor.js";
 import { matmul } from "../linalg/matmul.js";
 
@@ -27,6 +29,15 @@ export interface LSTMWeights {
   /** State before the first step, [N, H]. Default: zeros. */
   h0?: TensorLike | null;
   c0?: TensorLike | null;
+}
+
+/** Gains and shifts of the three normalizations. */
+export interface LSTMVectors {
+  bias?: VectorLike | null;
+  gammaX?: VectorLike | null;
+  gammaH?: VectorLike | null;
+  gammaC?: VectorLike | null;
+  betaC?: VectorLike | null;
 }
 
 export interface NormGradients {
@@ -99,6 +110,27 @@ export function lstmSizes(method: string, xs: TensorLike, weights: LSTMWeights):
   if (weights.h0) checkShapeOf(method, "h0", weights.h0, [batch, units], dtype);
   if (weights.c0) checkShapeOf(method, "c0", weights.c0, [batch, units], dtype);
   return { steps, batch, inputs, units, dtype };
+}
+
+/** Gains and shifts, checked; absent gains are `gain`, absent shifts 0. */
+export function lstmVectors(
+  method: string,
+  vectors: LSTMVectors,
+  { units }: LSTMSizes,
+  gain: number,
+  gates: string,
+): { [Name in keyof LSTMVectors]-?: VectorLike } {
+  const read = (name: keyof LSTMVectors, length: number, value: number): VectorLike => {
+    readVector(method, name, vectors[name], length, length === units ? "one for each unit" : gates);
+    return vectors[name] ?? new Float64Array(length).fill(value);
+  };
+  return {
+    gammaX: read("gammaX", 4 * units, gain),
+    gammaH: read("gammaH", 4 * units, gain),
+    gammaC: read("gammaC", units, gain),
+    bias: read("bias", 4 * units, 0),
+    betaC: read("betaC", units, 0),
+  };
 }
 
 function flat(value: TensorLike, rows: number): { data: Tensor["data"]; shape: number[] } {

@@ -1,7 +1,7 @@
 import { applyAffine, cellGradSums } from "../core/cells.js";
 import { checkCount, fail } from "../core/errors.js";
 import { type Geometry, geometryOf, pooled } from "../core/geometry.js";
-import { Layer, Parameter, type Saved, type StateEntry, savedInput } from "../core/layer.js";
+import { entryOf, Layer, Parameter, type Saved, type StateEntry, savedInput } from "../core/layer.js";
 import { type DType, elementBytes, heapOf, kernelsOf, withScratch } from "../core/memory.js";
 import { square } from "../core/special.js";
 import { stageValues, stream } from "../core/stream.js";
@@ -365,10 +365,11 @@ export abstract class NormPropLayer extends Layer {
   }
 
   protected override stateEntries(): StateEntry[] {
-    const aliases = { weight: [], gamma: ["scale"], beta: ["bias"] };
-    return Object.entries(this.parameters()).map(([name, { data, shape }]) => {
-      return { name, aliases: aliases[name as keyof typeof aliases], data, shape };
-    });
+    return [
+      entryOf("weight", this.weight),
+      entryOf("gamma", this.gamma, ["scale"]),
+      entryOf("beta", this.bias, ["bias"]),
+    ];
   }
 }
 

@@ -1,15 +1,17 @@
 import { checkCount, checkEps, checkNumber } from "../core/errors.js";
-import { Layer, type Mode, type Parameter, type StateEntry } from "../core/layer.js";
+import { entriesOf, Layer, type Mode, type Parameter, type StateEntry } from "../core/layer.js";
 import type { DType, TypedArray } from "../core/memory.js";
-import { arrayClass, readVector, type Tensor, type TensorLike, type VectorLike } from "../core/tensor.js";
+import { arrayClass, type Tensor, type TensorLike, type VectorLike } from "../core/tensor.js";
 import { batchNormBackward, batchNormForward } from "./batch-norm.js";
 import {
   type LSTMSaved,
+  type LSTMVectors,
   type LSTMWeights,
   lstmBackward,
   lstmForward,
   lstmParameters,
   lstmSizes,
+  lstmVectors,
   type StepNorm,
 } from "./lstm.js";
 
@@ -19,7 +21,7 @@ export interface StepStatistics {
   variance: TypedArray;
 }
 
-export interface RecurrentBatchNormOptions extends LSTMWeights {
+export interface RecurrentBatchNormOptions extends LSTMWeights, LSTMVectors {
   /** [4H]; the gates in the order f, i, o, g. Default: zeros. */
   bias?: VectorLike | null;
   /** Gains of the normalized inputs, [4H]. Default: 0.1, as in the paper. */
@@ -77,20 +79,9 @@ function stepNorm(
 
 function forwardAs(method: string, xs: TensorLike, options: RecurrentBatchNormOptions) {
   const sizes = lstmSizes(method, xs, options);
-  const { units } = sizes;
   const settings = { ...options, eps: checkEps(method, options.eps) };
   const gates = "one for each of the four gates of a unit";
-  const gain = (name: "gammaX" | "gammaH" | "gammaC", length: number, meaning: string): VectorLike => {
-    readVector(method, name, options[name], length, meaning);
-    return options[name] ?? new Float64Array(length).fill(0.1);
-  };
-  const gammaX = gain("gammaX", 4 * units, gates);
-  const gammaH = gain("gammaH", 4 * units, gates);
-  const gammaC = gain("gammaC", units, "one for each unit");
-  readVector(method, "bias", options.bias, 4 * units, gates);
-  readVector(method, "betaC", options.betaC, units, "one for each unit");
-  const bias = options.bias ?? new Float64Array(4 * units);
-  const betaC = options.betaC ?? new Float64Array(units);
+  const { gammaX, gammaH, gammaC, bias, betaC } = lstmVectors(method, options, sizes, 0.1, gates);
   return lstmForward(xs, options, sizes, {
     x: stepNorm(gammaX, bias, options.running?.x, settings),
     h: stepNorm(gammaH, null, options.running?.h, settings),
@@ -184,7 +175,7 @@ export abstract class NormalizedLSTM extends Layer {
   }
 
   protected override stateEntries(): StateEntry[] {
-    return Object.entries(this.values).map(([name, { data, shape }]) => ({ name, data, shape }));
+    return entriesOf(this.values);
   }
 
   /** Gradients of all that went into the last forward; adds to those of the parameters, except in eval mode. */
@@ -192,13 +183,10 @@ export abstract class NormalizedLSTM extends Layer {
     const grads = namedLSTMGradients(`${this.#kind}.backward`, dhs, this.saved);
     this.saved = undefined;
     if (this.mode !== "eval") {
-      this.values.weightIh.addGrad(grads.dweightIh.data);
-      this.values.weightHh.addGrad(grads.dweightHh.data);
-      this.values.bias.addGrad(grads.dbias.data);
-      this.values.gammaX.addGrad(grads.dgammaX.data);
-      this.values.gammaH.addGrad(grads.dgammaH.data);
-      this.values.gammaC.addGrad(grads.dgammaC.data);
-      this.values.betaC.addGrad(grads.dbetaC.data);
+      const { values } = this;
+      for (const name of Object.keys(values) as Array<keyof typeof values>) {
+        values[name].addGrad(grads[`d${name}`].data);
+      }
     }
     return { dxs: grads.dxs, dh0: grads.dh0, dc0: grads.dc0 };
   }
@@ -208,20 +196,6 @@ export abstract class NormalizedLSTM extends Layer {
     this.saved?.dispose();
     this.saved = saved;
     return { hs, cLast };
-  }
-
-  /** The parameters as the functions take them. */
-  protected weights() {
-    const { weightIh, weightHh, bias, gammaX, gammaH, gammaC, betaC } = this.values;
-    return {
-      weightIh,
-      weightHh,
-      bias: bias.data,
-      gammaX: gammaX.data,
-      gammaH: gammaH.data,
-      gammaC: gammaC.data,
-      betaC: betaC.data,
-    };
   }
 }
 
@@ -284,7 +258,7 @@ export class BatchNormLSTM extends NormalizedLSTM {
     const mode: Mode = this.mode;
     return this.keep(
       forwardAs("BatchNormLSTM.forward", xs, {
-        ...this.weights(),
+        ...this.values,
         ...state,
         eps: this.eps,
         momentum: this.momentum,

@@ -13,7 +13,7 @@ import { type CrossStatistics, crossGradient, crossGradSums, crossStandardize } 
 import { checkOneOf, fail, show } from "../core/errors.js";
 import { checkPositions, type Geometry, pooled } from "../core/geometry.js";
 import { channelMoments, sumChannels } from "../core/grouped.js";
-import { keepInput, Parameter, type Saved, type StateEntry } from "../core/layer.js";
+import { entryOf, keepInput, Parameter, type Saved, type StateEntry } from "../core/layer.js";
 import { keep, kernels, passingF64 } from "../core/memory.js";
 import { emptyMoments, type Moments, mergeInto, varianceOf } from "../core/moments.js";
 import {
@@ -515,11 +515,10 @@ export class SwitchableNorm extends RunningLayer {
   }
 
   protected override stateEntries(): StateEntry[] {
-    const { meanLogits, varLogits } = this;
     return [
       ...super.stateEntries(),
-      { name: "mean_weight", aliases: ["mean_logits"], data: meanLogits.data, shape: meanLogits.shape },
-      { name: "var_weight", aliases: ["var_logits"], data: varLogits.data, shape: varLogits.shape },
+      entryOf("mean_weight", this.meanLogits, ["mean_logits"]),
+      entryOf("var_weight", this.varLogits, ["var_logits"]),
     ];
   }
 }

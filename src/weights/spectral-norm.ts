@@ -1,7 +1,16 @@
 import { applyAffine, cellGradSums } from "../core/cells.js";
 import { checkCount, checkNumber, fail } from "../core/errors.js";
 import type { Geometry } from "../core/geometry.js";
-import { keepInput, Layer, Parameter, type Saved, type StateDict, type StateEntry, savedInput } from "../core/layer.js";
+import {
+  entryOf,
+  keepInput,
+  Layer,
+  Parameter,
+  type Saved,
+  type StateDict,
+  type StateEntry,
+  savedInput,
+} from "../core/layer.js";
 import {
   copyF64,
   elementBytes,
@@ -372,9 +381,7 @@ export class SpectralNorm extends Layer {
   protected override stateEntries(): StateEntry[] {
     const { original, u, v } = this;
     const prefix = "parametrizations.weight";
-    const entries: StateEntry[] = [
-      { name: `${prefix}.original`, aliases: ["original", "weight_orig"], data: original.data, shape: original.shape },
-    ];
+    const entries: StateEntry[] = [entryOf(`${prefix}.original`, original, ["original", "weight_orig"])];
     if (original.shape.length === 1) return entries;
     return [
       ...entries,

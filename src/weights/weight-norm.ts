@@ -1,7 +1,16 @@
 import { checkNumber, fail, show } from "../core/errors.js";
 import { geometryOf, type Layout, pooled } from "../core/geometry.js";
 import { applyGroups, byChannel, channelMoments } from "../core/grouped.js";
-import { keepInput, Layer, Parameter, type Saved, type StateDict, type StateEntry, savedInput } from "../core/layer.js";
+import {
+  entryOf,
+  keepInput,
+  Layer,
+  Parameter,
+  type Saved,
+  type StateDict,
+  type StateEntry,
+  savedInput,
+} from "../core/layer.js";
 import { varianceOf } from "../core/moments.js";
 import { directSlices, directSlicesGrad, type Slices, sliceLengths, slicesOf } from "../core/slices.js";
 import {
@@ -317,11 +326,10 @@ export class WeightNorm extends Layer {
   }
 
   protected override stateEntries(): StateEntry[] {
-    const { g, v } = this;
     const prefix = "parametrizations.weight.original";
     return [
-      { name: `${prefix}0`, aliases: ["original0", "weight_g", "g"], data: g.data, shape: g.shape },
-      { name: `${prefix}1`, aliases: ["original1", "weight_v", "v"], data: v.data, shape: v.shape },
+      entryOf(`${prefix}0`, this.g, ["original0", "weight_g", "g"]),
+      entryOf(`${prefix}1`, this.v, ["original1", "weight_v", "v"]),
     ];
   }
 
