@@ -10,7 +10,7 @@
 import type { Geometry } from "./geometry.js";
 import { pooled } from "./geometry.js";
 import { channelMoments } from "./grouped.js";
-import { elementBytes, heapOf, kernels, kernelsOf, scratch, withScratch } from "./memory.js";
+import { elementBytes, heapOf, kernelsOf, matmulScratch, scratch, withScratch } from "./memory.js";
 import { stageValues, stream } from "./stream.js";
 import type { Operand, Target } from "./tensor.js";
 
@@ -83,7 +83,7 @@ function addProducts(
   const bytes = elementBytes(dtype);
   const width = c / groups;
   withScratch(() => {
-    const workspace = scratch(kernels().matmulScratchBytes());
+    const workspace = matmulScratch();
     const product = scratch(c * (order === "rows" ? width : c) * bytes);
     if (order === "rows") {
       for (let g = 0; g < groups; g++) {
@@ -222,7 +222,7 @@ export function applyWhitening(
     );
     const zero = stageValues(new Float64Array(c), x.dtype);
     const one = stageValues(new Float64Array(c).fill(1), x.dtype);
-    const workspace = scratch(kernels().matmulScratchBytes());
+    const workspace = matmulScratch();
     const positions = geometry.order === "rows" ? geometry.s : CHUNK_ROWS;
     const product = scratch(c * positions * elementBytes(x.dtype));
     streamCentered(x, geometry, center, { outputs: [y] }, ({ centered, others: [to], n }) => {
@@ -299,7 +299,7 @@ export function applyWhiteningGrad(
     const shift = stageValues(constant, dtype);
     const zero = stageValues(new Float64Array(c), dtype);
     const one = stageValues(new Float64Array(c).fill(1), dtype);
-    const workspace = scratch(kernels().matmulScratchBytes());
+    const workspace = matmulScratch();
     const positions = geometry.order === "rows" ? geometry.s : CHUNK_ROWS;
     const [first, second] = [1, 2].map(() => scratch(c * positions * elementBytes(dtype)));
     streamCentered(x, geometry, center, { inputs: [dy], outputs: [dx] }, ({ centered, others: [g, to], n }) => {

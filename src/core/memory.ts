@@ -232,6 +232,16 @@ export function scratch(bytes: number): number {
   return block;
 }
 
+/** Scratch that the kernels of matrix products work in. */
+export function matmulScratch(): number {
+  return scratch(kernels().matmulScratchBytes());
+}
+
+/** Scratch that the kernels of columns work in. */
+export function colScratch(): number {
+  return scratch(kernels().colScratchBytes());
+}
+
 /** Scratch for n f64 values, cleared. */
 export function scratchF64(n: number): number {
   const pointer = scratch(n * 8);

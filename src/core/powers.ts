@@ -10,6 +10,7 @@ import { streamCells } from "./cells.js";
 import { checkNumber } from "./errors.js";
 import type { Geometry } from "./geometry.js";
 import {
+  colScratch,
   type DType,
   elementBytes,
   kernels,
@@ -78,7 +79,7 @@ export function cellPowers(
     const powers = scratchF64(cells);
     const slopes = scratchF64(cells);
     const { center, rest } = stageMean(mean, lanes);
-    const workspace = scratch(kernels().colScratchBytes());
+    const workspace = colScratch();
     streamCells(geometry, [x], [], false, ([at], { rows, n }, cell) => {
       const [to, toSlopes] = [powers + 8 * cell, slopes + 8 * cell];
       if (geometry.order === "rows") {

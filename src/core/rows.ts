@@ -3,6 +3,7 @@
  * its gradient. Rows that fit the staging block go through the fused kernels; longer ones are cut, to the same bits.
  */
 import {
+  colScratch,
   copyF64,
   type DType,
   elementBytes,
@@ -197,7 +198,7 @@ class WeightGrads {
     this.#dtype = dtype;
     this.#dweight = scratchF64(options.period * options.n);
     this.#dbias = scratchF64(options.period * options.n);
-    this.#workspace = scratch(kernels().colScratchBytes());
+    this.#workspace = colScratch();
   }
 
   /** Rows that a chunk holds a multiple of, so that the sums do not depend on the chunks. */

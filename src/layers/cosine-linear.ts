@@ -1,6 +1,6 @@
 import { checkCount, fail, show } from "../core/errors.js";
 import { entriesOf, keepInput, Layer, Parameter, type Saved, type StateEntry, savedInput } from "../core/layer.js";
-import { copyF64, type DType, kernels, kernelsOf, scratch, scratchF64, withScratch } from "../core/memory.js";
+import { colScratch, copyF64, type DType, kernelsOf, scratchF64, withScratch } from "../core/memory.js";
 import {
   applySliceGradient,
   inverseLengths,
@@ -156,7 +156,7 @@ function combine(dy: number, sheets: Sheets, factors: Float64Array, overUnits: b
     const sums = scratchF64(count);
     const at = stageValues(factors, dtype);
     const [rows, n] = yTransposed ? [o, p] : [p, o];
-    if (overUnits === yTransposed) k.colCombine(sums, dy, at, rows, n, scratch(kernels().colScratchBytes()));
+    if (overUnits === yTransposed) k.colCombine(sums, dy, at, rows, n, colScratch());
     else k.rowDot(sums, dy, at, rows, n);
     return copyF64(sums, count);
   });

@@ -1,5 +1,14 @@
 import { fail, show } from "../core/errors.js";
-import { copyF64, heap64, kernels, kernelsOf, scratch, scratchF64, withScratch } from "../core/memory.js";
+import {
+  copyF64,
+  heap64,
+  kernels,
+  kernelsOf,
+  matmulScratch,
+  scratch,
+  scratchF64,
+  withScratch,
+} from "../core/memory.js";
 import { elementsOf, type Operand, readTensor, type Tensor, type TensorLike } from "../core/tensor.js";
 import { solveTridiagonal } from "./tridiagonal.js";
 
@@ -67,7 +76,7 @@ export function symmetricEigen(matrix: number, n: number, stride: number): Float
     const d = scratch(8 * n);
     const e = scratch(8 * n);
     const tau = scratch(8 * n);
-    const product = scratch(k.matmulScratchBytes());
+    const product = matmulScratch();
     const work = scratch(Math.max(k.tridiagonalizeScratchBytes(stride), k.applyReflectionsScratchBytes(n, stride)));
     k.tridiagonalize_f64(d, e, tau, matrix, n, stride, work, product);
     const values = copyF64(d, n);

@@ -1,5 +1,5 @@
 import { fail, show } from "../core/errors.js";
-import { elementBytes, kernels, kernelsOf, scratch, withScratch } from "../core/memory.js";
+import { elementBytes, kernelsOf, matmulScratch, scratch, withScratch } from "../core/memory.js";
 import { stageWhole, stream } from "../core/stream.js";
 import { readTensor, shaped, Target, type Tensor, type TensorLike } from "../core/tensor.js";
 
@@ -54,7 +54,7 @@ export function matmul(a: TensorLike, b: TensorLike, options: MatmulOptions = {}
   withScratch(() => {
     const atA = stageWhole(left, left.dtype);
     const atB = stageWhole(right, left.dtype);
-    const workspace = scratch(kernels().matmulScratchBytes());
+    const workspace = matmulScratch();
     if (transposeA) {
       // The rows of the product are columns of a: they cannot be had by address, so the product is made at once.
       const atC = out.staged ? scratch(m * n * width) : out.pointer;

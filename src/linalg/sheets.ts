@@ -5,12 +5,13 @@
  */
 import { fail, show } from "../core/errors.js";
 import {
+  colScratch,
   type DType,
   elementBytes,
   heap64,
   heapOf,
-  kernels,
   kernelsOf,
+  matmulScratch,
   scratch,
   scratchF64,
   withScratch,
@@ -208,7 +209,7 @@ export function multiply(
 ): void {
   const { matmul } = kernelsOf(dtype);
   withScratch(() => {
-    const workspace = scratch(kernels().matmulScratchBytes());
+    const workspace = matmulScratch();
     if (yTransposed) matmul(y, w.pointer, x.pointer, o, p, k, 0, xTransposed ? 0 : 1, workspace);
     else matmul(y, x.pointer, w.pointer, p, o, k, xTransposed ? 1 : 0, 1, workspace);
   });
@@ -223,7 +224,7 @@ export function multiplyForInput(
 ): void {
   const { matmul } = kernelsOf(dtype);
   withScratch(() => {
-    const workspace = scratch(kernels().matmulScratchBytes());
+    const workspace = matmulScratch();
     if (xTransposed) matmul(dx, w.pointer, dy, k, p, o, 1, yTransposed ? 0 : 1, workspace);
     else matmul(dx, dy, w.pointer, p, k, o, yTransposed ? 1 : 0, 0, workspace);
   });
@@ -256,10 +257,10 @@ export class WeightGradient {
     const { dtype, p, k, o, xTransposed, yTransposed } = this.#sheets;
     const kernel = kernelsOf(dtype);
     withScratch(() => {
-      const workspace = scratch(kernels().matmulScratchBytes());
+      const workspace = matmulScratch();
       kernel.matmul(this.#part.pointer, dy, x.pointer, o, k, p, yTransposed ? 0 : 1, xTransposed ? 1 : 0, workspace);
       const one = stageValues([1], dtype);
-      kernel.colCombine(this.#sums, this.#part.pointer, one, 1, o * k, scratch(kernels().colScratchBytes()));
+      kernel.colCombine(this.#sums, this.#part.pointer, one, 1, o * k, colScratch());
     });
   }
 

@@ -1,5 +1,5 @@
 import { fail, show } from "../core/errors.js";
-import { copyF64, heap64, kernels, scratch, scratchF64, withScratch } from "../core/memory.js";
+import { copyF64, heap64, kernels, matmulScratch, scratch, scratchF64, withScratch } from "../core/memory.js";
 import { readTensor, type Tensor, type TensorLike } from "../core/tensor.js";
 import { solveBidiagonal } from "./bidiagonal.js";
 import { copyScaled, strideOf } from "./eigh.js";
@@ -96,7 +96,7 @@ function decompose(
   stride: number,
 ): Float64Array {
   const tau = scratch(8 * k);
-  const product = scratch(kernels().matmulScratchBytes());
+  const product = matmulScratch();
   const work = scratch(
     Math.max(
       kernels().bidiagonalizeScratchBytes(stride, side),

@@ -7,7 +7,7 @@
  */
 
 import { fail } from "../core/errors.js";
-import { heap8, heap64, kernels, scratch, withScratch } from "../core/memory.js";
+import { heap8, heap64, kernels, matmulScratch, scratch, withScratch } from "../core/memory.js";
 import { square } from "../core/special.js";
 
 /** Sizes up to this are solved by QL steps. */
@@ -31,7 +31,7 @@ export function solveTridiagonal(d: Float64Array, e: Float64Array, z: number, st
     const rotations = scratch(16 * SMALL);
     const vectors = scratch(8 * n * n);
     const rows = scratch(8 * n * n);
-    const product = scratch(kernels().matmulScratchBytes());
+    const product = matmulScratch();
     const solve = (from: number, to: number) => {
       if (to - from <= SMALL) {
         solveSmall(d, e, from, to, z, stride, rotations);

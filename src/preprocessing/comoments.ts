@@ -3,7 +3,18 @@
  * rows go through a matrix.
  */
 import { fail, show } from "../core/errors.js";
-import { elementBytes, heap64, heapOf, kernels, kernelsOf, scratch, scratchF64, withScratch } from "../core/memory.js";
+import {
+  colScratch,
+  elementBytes,
+  heap64,
+  heapOf,
+  kernels,
+  kernelsOf,
+  matmulScratch,
+  scratch,
+  scratchF64,
+  withScratch,
+} from "../core/memory.js";
 import { stageValues, stream } from "../core/stream.js";
 import { elementsOf, type Operand, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
 import { powerNear, strideOf, symmetricEigen } from "../linalg/eigh.js";
@@ -196,8 +207,8 @@ function comomentsOf(method: string, x: Operand): { mean: Float64Array; comoment
     const blockMean = scratch(8 * n);
     const blockM2 = scratch(8 * n);
     const centered = scratch(8 * (BLOCK_ROWS + 1) * n);
-    const workspace = scratch(kernels().colScratchBytes());
-    const product = scratch(kernels().matmulScratchBytes());
+    const workspace = colScratch();
+    const product = matmulScratch();
     const mean = new Float64Array(n);
     stream({ rows, n, rowMultiple: BLOCK_ROWS }, [x], [], ([at], { row, rows: part }) => {
       for (let r = 0; r < part; r += BLOCK_ROWS) {
@@ -279,7 +290,7 @@ function multiplyRows(
     const restAfter = add && rest(add);
     const centered = scratch(PRODUCT_ROWS * n * width);
     const made = scratch(PRODUCT_ROWS * columns * width);
-    const product = scratch(kernels().matmulScratchBytes());
+    const product = matmulScratch();
     const run = (from: number, to: number, count: number) => {
       if (isWide) kernelsOf(x.dtype).colCenterWide(centered, from, centers, count, n);
       else k.colAffine(centered, from, centers, ones, shifts, count, n);

@@ -1,5 +1,5 @@
 import { checkNumber, fail } from "../core/errors.js";
-import { copyF64, kernels, kernelsOf, scratch, scratchF64, withScratch } from "../core/memory.js";
+import { colScratch, copyF64, kernelsOf, matmulScratch, scratch, scratchF64, withScratch } from "../core/memory.js";
 import { mergeCells, varianceOf } from "../core/moments.js";
 import { stageValues, stageWhole } from "../core/stream.js";
 import { columnMoments, type RowsLike, readRows } from "./rows.js";
@@ -72,8 +72,8 @@ class Classifier {
     this.#odds = scratch(rows * 8);
     this.#chance = scratch(rows * 8);
     this.#ones = stageValues(new Float64Array(rows).fill(1), "float64");
-    this.#workspace = scratch(kernels().colScratchBytes());
-    this.#product = scratch(kernels().matmulScratchBytes());
+    this.#workspace = colScratch();
+    this.#product = matmulScratch();
   }
 
   /** The odds of each row for coefficients with the intercept behind them, and from them the chances. */

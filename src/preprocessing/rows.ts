@@ -6,6 +6,7 @@ import type { Affine } from "../core/cells.js";
 import { fail, show } from "../core/errors.js";
 import {
   arraysF64,
+  colScratch,
   copyF64,
   type DType,
   elementBytes,
@@ -72,7 +73,7 @@ function plainMoments(x: Operand): Moments {
   return withScratch(() => {
     const mean = scratch(8 * n);
     const m2 = scratch(8 * n);
-    const workspace = scratch(kernels().colScratchBytes());
+    const workspace = colScratch();
     stream({ rows, n, rowMultiple: kernels().colBlockRows(n) }, [x], [], ([at], { row, rows: count }) => {
       k.colMomentsWide(mean, m2, at, count, n, row, workspace);
     });

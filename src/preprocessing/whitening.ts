@@ -1,5 +1,5 @@
 import { checkCount, checkNumber, checkOneOf, fail } from "../core/errors.js";
-import { heap64, kernels, scratch, scratchF64, withScratch } from "../core/memory.js";
+import { heap64, kernels, matmulScratch, scratch, scratchF64, withScratch } from "../core/memory.js";
 import { square } from "../core/special.js";
 import type { Operand, Tensor } from "../core/tensor.js";
 import { strideOf } from "../linalg/eigh.js";
@@ -283,7 +283,7 @@ function squared(vectors: Float64Array, n: number, factor: (c: number) => number
   return withScratch(() => {
     const sums = scratchF64(n * n);
     const scaled = scratch(8 * n * n);
-    const product = scratch(kernels().matmulScratchBytes());
+    const product = matmulScratch();
     const heap = heap64();
     for (let c = 0; c < n; c++) {
       const k = factor(c);

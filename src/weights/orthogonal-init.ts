@@ -1,5 +1,14 @@
 import { checkNumber, checkOneOf, fail, show } from "../core/errors.js";
-import { type DType, heap64, kernels, scratch, scratchF64, type TypedArray, withScratch } from "../core/memory.js";
+import {
+  type DType,
+  heap64,
+  kernels,
+  matmulScratch,
+  scratch,
+  scratchF64,
+  type TypedArray,
+  withScratch,
+} from "../core/memory.js";
 import { normalValues, readSeed } from "../core/random.js";
 import { arrayClass, type Tensor } from "../core/tensor.js";
 import { strideOf } from "../linalg/eigh.js";
@@ -21,7 +30,7 @@ export interface OrthogonalOptions {
 function orthogonalize(q: number, a: number, rows: number, n: number, stride: number, gain: number): void {
   const k = kernels();
   const [diagonal, tau] = [scratch(8 * rows), scratch(8 * rows)];
-  const product = scratch(k.matmulScratchBytes());
+  const product = matmulScratch();
   const work = scratch(k.applyReflectionsScratchBytes(rows, stride) + 8 * (stride + rows));
   k.triangularize_f64(diagonal, tau, a, rows, n, stride, work, product);
   // A = [0 | R]·H, so that Q = [0 | signs of the diagonal]·H.

@@ -1,5 +1,5 @@
 import { checkNumber } from "../core/errors.js";
-import { copyF64, heap64, kernels, kernelsOf, scratch, withScratch } from "../core/memory.js";
+import { copyF64, heap64, kernelsOf, matmulScratch, scratch, withScratch } from "../core/memory.js";
 import { stageValues } from "../core/stream.js";
 import { arrayClass, elementsOf, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
 import { type SVD, svd } from "../linalg/svd.js";
@@ -24,7 +24,7 @@ function recompose({ u, vt }: SVD, values: Float64Array): Float64Array {
     const zeros = stageValues(new Float64Array(k), "float64");
     rowAffine(right, right, zeros, stageValues(values, "float64"), zeros, k, n, 0, k);
     const product = scratch(m * n * 8);
-    matmul(product, left, right, m, n, k, 0, 0, scratch(kernels().matmulScratchBytes()));
+    matmul(product, left, right, m, n, k, 0, 0, matmulScratch());
     return copyF64(product, m * n);
   });
 }

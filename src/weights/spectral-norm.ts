@@ -12,11 +12,10 @@ import {
   savedInput,
 } from "../core/layer.js";
 import {
+  colScratch,
   copyF64,
   elementBytes,
-  kernels,
   kernelsOf,
-  scratch,
   scratchF64,
   type TypedArray,
   withScratch,
@@ -89,7 +88,7 @@ function transposedTimes(w: Operand, at: number, { outer, d, inner }: Matrix, u:
   return withScratch(() => {
     const sums = scratchF64(outer * inner);
     const uAt = stageValues(u, w.dtype);
-    const workspace = scratch(kernels().colScratchBytes());
+    const workspace = colScratch();
     if (inner === 1) k.rowDot(sums, at, uAt, outer, d);
     else {
       const step = d * inner * elementBytes(w.dtype);
@@ -112,7 +111,7 @@ function times(w: Operand, at: number, { outer, d, inner }: Matrix, v: TypedArra
   return withScratch(() => {
     const sums = scratchF64(d);
     const vAt = stageValues(v, w.dtype);
-    const workspace = scratch(kernels().colScratchBytes());
+    const workspace = colScratch();
     if (inner === 1) k.colCombine(sums, at, vAt, outer, d, workspace);
     else {
       const block = Math.max(1, Math.floor(BLOCK_BYTES / (inner * width)));
