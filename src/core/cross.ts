@@ -6,7 +6,7 @@
  *     dx = g·r·(1 − k·d²·r²) + (x − base)·(rowSlope + colSlope) + rowShift + colShift,  g = dy·weight
  */
 import { copyF64, kernelsOf, scratchF64, withScratch } from "./memory.js";
-import { stageValues, stream } from "./stream.js";
+import { stageF64, stream } from "./stream.js";
 import type { Operand, Target } from "./tensor.js";
 
 export interface CrossStatistics {
@@ -40,10 +40,10 @@ export interface CrossSums {
 
 function stage(cross: CrossStatistics) {
   return {
-    rowMean: stageValues(cross.rowMean, "float64"),
-    rowVar: stageValues(cross.rowVar, "float64"),
-    colMean: stageValues(cross.colMean, "float64"),
-    colVar: stageValues(cross.colVar, "float64"),
+    rowMean: stageF64(cross.rowMean),
+    rowVar: stageF64(cross.rowVar),
+    colMean: stageF64(cross.colMean),
+    colVar: stageF64(cross.colVar),
   };
 }
 
@@ -59,8 +59,8 @@ export function crossStandardize(
   const kernel = kernelsOf(x.dtype).crossStandardize;
   withScratch(() => {
     const { rowMean, rowVar, colMean, colVar } = stage(cross);
-    const w = stageValues(weight, "float64");
-    const b = stageValues(bias, "float64");
+    const w = stageF64(weight);
+    const b = stageF64(bias);
     stream(plan, [x], [y], ([from, to], { row, rows, n }) => {
       kernel(to, from, rowMean + 8 * row, rowVar + 8 * row, colMean, colVar, w, b, rows, n, cross.k);
     });
@@ -74,7 +74,7 @@ export function crossGradSums(dy: Operand, x: Operand, cross: CrossStatistics, w
   const kernel = kernelsOf(x.dtype).crossGradSums;
   return withScratch(() => {
     const { rowMean, rowVar, colMean, colVar } = stage(cross);
-    const w = stageValues(weight, "float64");
+    const w = stageF64(weight);
     const [rowG, rowGD] = [scratchF64(rows), scratchF64(rows)];
     const [colG, colGD, colX, colDy] = [scratchF64(cols), scratchF64(cols), scratchF64(cols), scratchF64(cols)];
     stream({ rows, n: cols }, [dy, x], [], ([g, from], { row, rows: count, n }) => {
@@ -106,11 +106,11 @@ export function crossGradient(
   const kernel = kernelsOf(x.dtype).crossGrad;
   withScratch(() => {
     const { rowMean, rowVar, colMean, colVar } = stage(cross);
-    const w = stageValues(weight, "float64");
-    const rowSlope = stageValues(through.rowSlope, "float64");
-    const rowShift = stageValues(through.rowShift, "float64");
-    const colSlope = stageValues(through.colSlope, "float64");
-    const colShift = stageValues(through.colShift, "float64");
+    const w = stageF64(weight);
+    const rowSlope = stageF64(through.rowSlope);
+    const rowShift = stageF64(through.rowShift);
+    const colSlope = stageF64(through.colSlope);
+    const colShift = stageF64(through.colShift);
     stream(plan, [dy, x], [dx], ([g, from, to], { row, rows, n }) => {
       const at = 8 * row;
       kernel(

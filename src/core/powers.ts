@@ -23,7 +23,7 @@ import {
   withScratch,
 } from "./memory.js";
 import type { RowOptions } from "./rows.js";
-import { stageValues, stageWhole, stream } from "./stream.js";
+import { stageF64, stageValues, stageWhole, stream } from "./stream.js";
 import type { Operand, Target } from "./tensor.js";
 
 /** Σ|x − mean|^p of each cell, and Σ|x − mean|^(p−1)·sign(x − mean), its slope; for the length of a call. */
@@ -145,8 +145,8 @@ export function applyPowerRowsGradient(
     const constant = stageValues(gradient.constant, lanes);
     const weights = stageWhole(weight, x.dtype);
     // dy·1·weight: with mean 0 and deviation 1 nothing else happens to dy.
-    const zeros = stageValues(passingF64(rows), "float64");
-    const ones = stageValues(passingF64(rows).fill(1), "float64");
+    const zeros = stageF64(passingF64(rows));
+    const ones = stageF64(passingF64(rows).fill(1));
     stream({ rows, n, fixed: true }, [dy, x], [dx], ([g, from, to], { row, rows: count }) => {
       withScratch(() => {
         let weighted = g;

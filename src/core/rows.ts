@@ -14,7 +14,7 @@ import {
   scratchF64,
   withScratch,
 } from "./memory.js";
-import { type Chunk, stageValues, stageWhole, stream } from "./stream.js";
+import { type Chunk, stageF64, stageWhole, stream } from "./stream.js";
 import type { Operand, Target } from "./tensor.js";
 
 /** Longer rows are worked on in parts, wherever they are: the order of the sums over rows is then another. */
@@ -126,8 +126,8 @@ export function standardizeRows(y: Target, x: Operand, options: RowOptions, stat
   const k = kernelsOf(x.dtype);
   const width = elementBytes(x.dtype);
   withScratch(() => {
-    const mean = stageValues(statistics.mean, "float64");
-    const rstd = stageValues(statistics.rstd, "float64");
+    const mean = stageF64(statistics.mean);
+    const rstd = stageF64(statistics.rstd);
     const weight = stageWhole(onesFor(options), x.dtype);
     const bias = stageWhole(options.bias, x.dtype);
     stream({ rows, n, cut: rowBlockOf(x.dtype) }, [x], [y], ([from, to], chunk) => {
@@ -154,8 +154,8 @@ export function rowGradSums(dy: Operand, x: Operand, options: RowOptions, statis
   const k = kernelsOf(x.dtype);
   const width = elementBytes(x.dtype);
   return withScratch(() => {
-    const mean = stageValues(statistics.mean, "float64");
-    const rstd = stageValues(statistics.rstd, "float64");
+    const mean = stageF64(statistics.mean);
+    const rstd = stageF64(statistics.rstd);
     const weight = stageWhole(options.weight, x.dtype);
     const sumG = scratchF64(rows);
     const sumGD = scratchF64(rows);
@@ -251,8 +251,8 @@ export function normalizeRowsGrad(
   const centered = options.centered ? 1 : 0;
   if (n * width <= LONG_ROW_BYTES) {
     return withScratch(() => {
-      const mean = stageValues(statistics.mean, "float64");
-      const rstd = stageValues(statistics.rstd, "float64");
+      const mean = stageF64(statistics.mean);
+      const rstd = stageF64(statistics.rstd);
       const weight = stageWhole(options.weight, x.dtype);
       const dweight = scratchF64(period * n);
       const dbias = scratchF64(period * n);
@@ -268,11 +268,11 @@ export function normalizeRowsGrad(
   }
   const sums = rowGradSums(dy, x, options, statistics);
   withScratch(() => {
-    const mean = stageValues(statistics.mean, "float64");
-    const rstd = stageValues(statistics.rstd, "float64");
+    const mean = stageF64(statistics.mean);
+    const rstd = stageF64(statistics.rstd);
     const weight = stageWhole(options.weight, x.dtype);
-    const sumG = stageValues(sums.sumG, "float64");
-    const sumGD = stageValues(sums.sumGD, "float64");
+    const sumG = stageF64(sums.sumG);
+    const sumGD = stageF64(sums.sumGD);
     stream({ rows, n, cut: rowBlockOf(x.dtype) }, [dy, x], [dx], ([g, from, to], chunk) => {
       const { w, first, turns } = weightOf(weight, chunk, n, period, width);
       const at = 8 * chunk.row;

@@ -14,7 +14,7 @@ import { copyF64, elementBytes, heap64, kernelsOf, scratch, scratchF64, withScra
 import { mergeCells } from "./moments.js";
 import { LONG_ROW_BYTES, rowBlockOf } from "./rows.js";
 import { square } from "./special.js";
-import { stageValues, stream } from "./stream.js";
+import { stageF64, stream } from "./stream.js";
 import type { Operand, Target } from "./tensor.js";
 
 export interface Slices {
@@ -202,7 +202,7 @@ export function directSlices(y: Target, x: Operand, slices: Slices, g: Float64Ar
   const k = kernelsOf(x.dtype);
   return withScratch(() => {
     const lengths = scratch(8 * count);
-    const gains = stageValues(g, "float64");
+    const gains = stageF64(g);
     stream({ rows: count, n }, [x], [y], ([from, to], { row, rows }) => {
       k.rowToLength(to, lengths + 8 * row, from, gains + 8 * row, rows, n, eps);
     });
@@ -226,7 +226,7 @@ function scaleRows(y: Target, x: Operand, rows: number, n: number, scale: Float6
   const k = kernelsOf(x.dtype);
   withScratch(() => {
     const means = scratchF64(rows);
-    const scales = stageValues(scale, "float64");
+    const scales = stageF64(scale);
     stream({ rows, n, cut: rowBlockOf(x.dtype) }, [x], [y], ([from, to], { row, rows: count, n: part }) => {
       k.rowStandardize(to, from, 0, 0, means + 8 * row, scales + 8 * row, count, part, 0, 1);
     });
@@ -249,8 +249,8 @@ export function directSlicesGrad(
     const k = kernelsOf(x.dtype);
     return withScratch(() => {
       const sums = scratch(8 * count);
-      const lengths = stageValues(length, "float64");
-      const gains = stageValues(g, "float64");
+      const lengths = stageF64(length);
+      const gains = stageF64(g);
       stream({ rows: count, n }, [dy, x], [dx], ([d, from, to], { row, rows }) => {
         const at = 8 * row;
         k.rowToLengthGrad(to, sums + at, d, from, lengths + at, gains + at, rows, n, eps);

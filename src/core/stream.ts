@@ -196,6 +196,11 @@ export function stageWhole(operand: Operand | undefined, dtype: Operand["dtype"]
   return pointer;
 }
 
+/** f64 values in scratch. */
+export function stageF64(values: ArrayLike<number>): number {
+  return stageValues(values, "float64");
+}
+
 /** f64 values in scratch, rounded to `dtype`. */
 export function stageValues(values: ArrayLike<number>, dtype: Operand["dtype"]): number {
   const width = elementBytes(dtype);

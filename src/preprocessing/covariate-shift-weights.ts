@@ -1,7 +1,7 @@
 import { checkNumber, fail } from "../core/errors.js";
 import { colScratch, copyF64, kernelsOf, matmulScratch, scratch, scratchF64, withScratch } from "../core/memory.js";
 import { mergeCells, varianceOf } from "../core/moments.js";
-import { stageValues, stageWhole } from "../core/stream.js";
+import { stageF64, stageWhole } from "../core/stream.js";
 import { columnMoments, type RowsLike, readRows } from "./rows.js";
 
 export interface CovariateShiftOptions {
@@ -71,7 +71,7 @@ class Classifier {
     this.#weighted = scratch(rows * n * 8);
     this.#odds = scratch(rows * 8);
     this.#chance = scratch(rows * 8);
-    this.#ones = stageValues(new Float64Array(rows).fill(1), "float64");
+    this.#ones = stageF64(new Float64Array(rows).fill(1));
     this.#workspace = colScratch();
     this.#product = matmulScratch();
   }
@@ -81,10 +81,10 @@ class Classifier {
     const k = kernelsOf("float64");
     const [rows, n] = [this.#rows, this.#n];
     withScratch(() => {
-      const zero = stageValues([0], "float64");
-      const intercept = stageValues([beta[n]], "float64");
+      const zero = stageF64([0]);
+      const intercept = stageF64([beta[n]]);
       k.rowAffine(this.#odds, this.#ones, zero, zero, intercept, 1, rows, 0, 1);
-      k.rowDot(this.#odds, this.#z, stageValues(beta.subarray(0, n), "float64"), rows, n);
+      k.rowDot(this.#odds, this.#z, stageF64(beta.subarray(0, n)), rows, n);
     });
     k.eachSigmoid(this.#chance, this.#odds, 1, rows, 0, 0);
   }
@@ -107,7 +107,7 @@ class Classifier {
     const [rows, sources] = [this.#rows, this.#sources];
     return withScratch(() => {
       const residual = scratch(rows * 8);
-      const [zero, one] = [0, 1].map((value) => stageValues([value], "float64"));
+      const [zero, one] = [0, 1].map((value) => stageF64([value]));
       const skip = 8 * sources;
       k.rowAffine(residual, this.#chance, zero, one, zero, 1, sources, 0, 1);
       k.rowAffine(residual + skip, this.#chance + skip, one, one, zero, 1, rows - sources, 0, 1);
@@ -149,7 +149,7 @@ class Classifier {
     const k = kernelsOf("float64");
     const sources = this.#sources;
     return withScratch(() => {
-      const [zero, scale] = [0, factor].map((value) => stageValues([value], "float64"));
+      const [zero, scale] = [0, factor].map((value) => stageF64([value]));
       k.eachExp(this.#odds, this.#odds, sources);
       k.rowAffine(this.#odds, this.#odds, zero, scale, zero, 1, sources, 0, 1);
       k.rowClamp(this.#odds, this.#odds, sources, 0, clip);
@@ -239,9 +239,7 @@ export function covariateShiftWeights(
     const z = scratch(rows * n * 8);
     withScratch(() => {
       const k = kernelsOf("float64");
-      const [center, factor, zeros] = [both.mean, scale, new Float64Array(n)].map((list) =>
-        stageValues(list, "float64"),
-      );
+      const [center, factor, zeros] = [both.mean, scale, new Float64Array(n)].map((list) => stageF64(list));
       k.colAffine(z, stageWhole(samples[0], "float64"), center, factor, zeros, sources, n);
       k.colAffine(z + sources * n * 8, stageWhole(samples[1], "float64"), center, factor, zeros, targets, n);
     });

@@ -1,6 +1,6 @@
 import { checkEps, fail, show } from "../core/errors.js";
 import { kernelsOf, withScratch } from "../core/memory.js";
-import { stageValues, stream } from "../core/stream.js";
+import { stageF64, stream } from "../core/stream.js";
 import {
   arrayClass,
   type Operand,
@@ -56,7 +56,7 @@ function scaleRuns(
   const k = kernelsOf(x.dtype);
   const period = factors.length;
   withScratch(() => {
-    const factor = stageValues(factors, "float64");
+    const factor = stageF64(factors);
     if (run > 1) {
       stream({ rows, n: run, firstRow: first, cut: 1 }, [x], [y], ([from, to], chunk) => {
         k.rowScaleWide(to, from, factor, chunk.rows, chunk.n, chunk.row - first, period);

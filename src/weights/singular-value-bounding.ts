@@ -1,6 +1,6 @@
 import { checkNumber } from "../core/errors.js";
 import { copyF64, heap64, kernelsOf, matmulScratch, scratch, withScratch } from "../core/memory.js";
-import { stageValues } from "../core/stream.js";
+import { stageF64 } from "../core/stream.js";
 import { arrayClass, elementsOf, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
 import { type SVD, svd } from "../linalg/svd.js";
 
@@ -19,10 +19,10 @@ function recompose({ u, vt }: SVD, values: Float64Array): Float64Array {
   const n = vt.shape[1];
   const { rowAffine, matmul } = kernelsOf("float64");
   return withScratch(() => {
-    const left = stageValues(u.data, "float64");
-    const right = stageValues(vt.data, "float64");
-    const zeros = stageValues(new Float64Array(k), "float64");
-    rowAffine(right, right, zeros, stageValues(values, "float64"), zeros, k, n, 0, k);
+    const left = stageF64(u.data);
+    const right = stageF64(vt.data);
+    const zeros = stageF64(new Float64Array(k));
+    rowAffine(right, right, zeros, stageF64(values), zeros, k, n, 0, k);
     const product = scratch(m * n * 8);
     matmul(product, left, right, m, n, k, 0, 0, matmulScratch());
     return copyF64(product, m * n);
@@ -59,7 +59,7 @@ export function singularValueBounding(w: TensorLike, options: SingularValueBound
   const change = found.s.map((s) => Math.min(Math.max(s, 1 / bound), bound) - s);
   const added = change.some((value) => value !== 0) ? recompose(found, change) : new Float64Array(operand.length);
   withScratch(() => {
-    const [at, from] = [values, added].map((list) => stageValues(list, "float64"));
+    const [at, from] = [values, added].map((list) => stageF64(list));
     kernelsOf("float64").eachAdd(at, at, from, 1, operand.length, 0, 0, 0);
     const sum = heap64().subarray(at / 8, at / 8 + operand.length);
     if (!y.staged) elementsOf({ ...operand, heap: null, pointer: y.pointer }).set(sum);
