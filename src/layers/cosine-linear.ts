@@ -1,4 +1,4 @@
-import { checkCount, fail, show } from "../core/errors.js";
+import { fail, show } from "../core/errors.js";
 import { entriesOf, keepInput, Layer, Parameter, type Saved, type StateEntry, savedInput } from "../core/layer.js";
 import { colScratch, copyF64, type DType, kernelsOf, scratchF64, withScratch } from "../core/memory.js";
 import {
@@ -25,6 +25,7 @@ import {
 } from "../core/tensor.js";
 import {
   asMatrix,
+  denseShape,
   denseSheets,
   eachSheet,
   multiply,
@@ -390,9 +391,7 @@ export class CosineLinear extends CosineLayer {
   readonly outFeatures: number;
 
   constructor(inFeatures: number, outFeatures: number, config: CosineConfig = {}) {
-    checkCount("CosineLinear", "inFeatures", inFeatures);
-    checkCount("CosineLinear", "outFeatures", outFeatures);
-    super("CosineLinear", [outFeatures, inFeatures], config, denseSheets);
+    super("CosineLinear", denseShape("CosineLinear", inFeatures, outFeatures), config, denseSheets);
     this.inFeatures = inFeatures;
     this.outFeatures = outFeatures;
   }

@@ -47,16 +47,22 @@ function isSize(size: unknown): boolean {
   return Number.isSafeInteger(size) && (size as number) >= 1;
 }
 
+/** The normalized dimensions as a list. */
+export function checkNormalizedShape(method: string, given: number | readonly number[]): readonly number[] {
+  const shape = typeof given === "number" ? [given] : given;
+  if (!Array.isArray(shape) || shape.length === 0 || !shape.every(isSize)) {
+    fail(method, `normalizedShape must hold whole numbers of at least 1, got ${show(given)}`);
+  }
+  return shape;
+}
+
 /** How x falls into rows of the normalized dimensions. */
 export function rowsOf(
   method: string,
   x: Operand,
   normalizedShape: number | readonly number[],
 ): { rows: number; n: number; shape: readonly number[] } {
-  const shape = typeof normalizedShape === "number" ? [normalizedShape] : normalizedShape;
-  if (!Array.isArray(shape) || shape.length === 0 || !shape.every(isSize)) {
-    fail(method, `normalizedShape must hold whole numbers of at least 1, got ${show(normalizedShape)}`);
-  }
+  const shape = checkNormalizedShape(method, normalizedShape);
   const before = x.shape.length - shape.length;
   let n = 1;
   for (let i = 0; i < shape.length; i++) {
@@ -182,10 +188,7 @@ export class LayerNorm extends Layer {
 
   constructor(normalizedShape: number | readonly number[], config: LayerNormConfig = {}) {
     super();
-    const shape = typeof normalizedShape === "number" ? [normalizedShape] : [...normalizedShape];
-    if (shape.length === 0 || !shape.every(isSize)) {
-      fail("LayerNorm", `normalizedShape must hold whole numbers of at least 1, got ${show(normalizedShape)}`);
-    }
+    const shape = [...checkNormalizedShape("LayerNorm", normalizedShape)];
     this.normalizedShape = shape;
     this.eps = checkEps("LayerNorm", config.eps);
     const affine = config.elementwiseAffine ?? true;

@@ -1,7 +1,6 @@
-import { checkCount } from "../core/errors.js";
 import type { Tensor, TensorLike } from "../core/tensor.js";
 import type { WindowOptions } from "../linalg/im2col.js";
-import { convolutionSheets } from "../linalg/sheets.js";
+import { convolutionSheets, filterShape } from "../linalg/sheets.js";
 import {
   type NormPropConfig,
   type NormPropGradients,
@@ -93,9 +92,6 @@ export class NormPropConv extends NormPropLayer {
   /** kernelSize has an entry for each spatial dimension: [3, 3] for images, [3] for series. */
   constructor(inChannels: number, outChannels: number, kernelSize: readonly number[], config: NormPropConvConfig = {}) {
     const method = "NormPropConv";
-    checkCount(method, "inChannels", inChannels);
-    checkCount(method, "outChannels", outChannels);
-    for (const size of kernelSize) checkCount(method, "kernelSize", size);
-    super(method, [outChannels, inChannels, ...kernelSize], config, convolutionSheets(config));
+    super(method, filterShape(method, inChannels, outChannels, kernelSize), config, convolutionSheets(config));
   }
 }

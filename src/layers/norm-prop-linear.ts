@@ -1,5 +1,5 @@
 import { applyAffine, cellGradSums } from "../core/cells.js";
-import { checkCount, fail } from "../core/errors.js";
+import { fail } from "../core/errors.js";
 import { type Geometry, geometryOf, pooled } from "../core/geometry.js";
 import { entryOf, Layer, Parameter, type Saved, type StateEntry, savedInput } from "../core/layer.js";
 import { type DType, elementBytes, heapOf, kernelsOf, withScratch } from "../core/memory.js";
@@ -19,6 +19,7 @@ import {
 } from "../core/tensor.js";
 import {
   type Block,
+  denseShape,
   denseSheets,
   eachSheet,
   inMemory,
@@ -387,9 +388,7 @@ export class NormPropLinear extends NormPropLayer {
   readonly outFeatures: number;
 
   constructor(inFeatures: number, outFeatures: number, config: NormPropConfig = {}) {
-    checkCount("NormPropLinear", "inFeatures", inFeatures);
-    checkCount("NormPropLinear", "outFeatures", outFeatures);
-    super("NormPropLinear", [outFeatures, inFeatures], config, denseSheets);
+    super("NormPropLinear", denseShape("NormPropLinear", inFeatures, outFeatures), config, denseSheets);
     this.inFeatures = inFeatures;
     this.outFeatures = outFeatures;
   }

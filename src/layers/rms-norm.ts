@@ -1,8 +1,9 @@
-import { checkEps, fail, show } from "../core/errors.js";
+import { checkEps } from "../core/errors.js";
 import { Layer, Parameter } from "../core/layer.js";
 import type { DType } from "../core/memory.js";
 import type { Tensor, TensorLike } from "../core/tensor.js";
 import {
+  checkNormalizedShape,
   type LayerNormOptions,
   type LayerNormSaved,
   normRowsBackward,
@@ -82,10 +83,7 @@ export class RMSNorm extends Layer {
 
   constructor(normalizedShape: number | readonly number[], config: RMSNormConfig = {}) {
     super();
-    const shape = typeof normalizedShape === "number" ? [normalizedShape] : [...normalizedShape];
-    if (shape.length === 0 || shape.some((size) => !Number.isSafeInteger(size) || size < 1)) {
-      fail("RMSNorm", `normalizedShape must hold whole numbers of at least 1, got ${show(normalizedShape)}`);
-    }
+    const shape = [...checkNormalizedShape("RMSNorm", normalizedShape)];
     this.normalizedShape = shape;
     this.eps = checkEps("RMSNorm", config.eps);
     this.weight = (config.elementwiseAffine ?? true) ? new Parameter(shape, config.dtype ?? "float32", 1) : null;

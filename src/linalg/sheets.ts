@@ -3,7 +3,7 @@
  * a sheet of columns (its windows) for each sample. A sheet of x has p rows of k elements, one of y p rows of o, w is
  * [o, k]; convolutions store x as [k, p], and y as [o, p] in the channels-first layout.
  */
-import { fail, show } from "../core/errors.js";
+import { checkCount, fail, show } from "../core/errors.js";
 import {
   colScratch,
   type DType,
@@ -48,6 +48,24 @@ export interface Sheets {
 
 function checkTypes(method: string, x: Operand, w: Operand): void {
   if (w.dtype !== x.dtype) fail(method, `w is ${w.dtype} where x is ${x.dtype}; convert one of them`);
+}
+
+/** The shape of a dense layer's weight. */
+export function denseShape(method: string, inFeatures: number, outFeatures: number): number[] {
+  const inputs = checkCount(method, "inFeatures", inFeatures);
+  return [checkCount(method, "outFeatures", outFeatures), inputs];
+}
+
+/** The shape of a convolution's filters. */
+export function filterShape(
+  method: string,
+  inChannels: number,
+  outChannels: number,
+  kernelSize: readonly number[],
+): number[] {
+  const inputs = checkCount(method, "inChannels", inChannels);
+  const units = checkCount(method, "outChannels", outChannels);
+  return [units, inputs, ...kernelSize.map((size) => checkCount(method, "kernelSize", size))];
 }
 
 /** The sheet of x [rows, inputs] and w [units, inputs]. */
