@@ -32,6 +32,12 @@ export function checkNumber(method: string, name: string, value: unknown, least:
   return value as number;
 }
 
+/** A finite number of any sign. */
+export function checkFinite(method: string, name: string, value: unknown): number {
+  if (!Number.isFinite(value)) fail(method, `${name} must be a finite number, got ${show(value)}`);
+  return value as number;
+}
+
 /** A whole number, at least `least`. */
 export function checkCount(method: string, name: string, value: unknown, least = 1): number {
   if (!Number.isSafeInteger(value) || (value as number) < least) {

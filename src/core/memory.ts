@@ -270,6 +270,11 @@ export function copyShort(values: TypedArray, start: number, source: ArrayLike<n
   else values.set((source as TypedArray).subarray(from, from + n), start);
 }
 
+/** n f64 values of linear memory in their place. Never keep it over an allocation. */
+export function viewF64(pointer: number, n: number): Float64Array {
+  return floats64.subarray(pointer / 8, pointer / 8 + n);
+}
+
 /** A copy of n f64 values of linear memory. */
 export function copyF64(pointer: number, n: number): Float64Array {
   return floats64.slice(pointer / 8, pointer / 8 + n);

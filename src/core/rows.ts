@@ -12,6 +12,7 @@ import {
   kernelsOf,
   scratch,
   scratchF64,
+  viewF64,
   withScratch,
 } from "./memory.js";
 import { type Chunk, stageF64, stageWhole, stream } from "./stream.js";
@@ -108,8 +109,8 @@ export function normalizeRows(
       });
     }
     if (statistics !== undefined) {
-      statistics.mean.set(heap64().subarray(mean / 8, mean / 8 + rows));
-      statistics.rstd.set(heap64().subarray(rstd / 8, rstd / 8 + rows));
+      statistics.mean.set(viewF64(mean, rows));
+      statistics.rstd.set(viewF64(rstd, rows));
     }
   });
 }

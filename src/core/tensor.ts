@@ -379,6 +379,12 @@ export class Target {
     }
   }
 
+  /** The elements of the result in their place, made if need be; every one has to be written. */
+  get elements(): TypedArray {
+    if (this.staged) this.heap ??= unwrittenArray(this.dtype, this.length);
+    return elementsOf(this);
+  }
+
   /** The result: what the caller gave as `out`, or a new tensor. */
   get result(): Tensor {
     if (this.#given !== undefined && this.#given !== null) return this.#given as Tensor;

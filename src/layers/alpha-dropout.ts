@@ -1,11 +1,11 @@
-import { checkNumber, fail, show } from "../core/errors.js";
+import { checkFinite, checkNumber, fail, show } from "../core/errors.js";
 import { Layer } from "../core/layer.js";
 import { heap8, kernelsOf, scratch, withScratch } from "../core/memory.js";
 import { keepElements, readSeed, type Seed } from "../core/random.js";
 import { square } from "../core/special.js";
 import { stream } from "../core/stream.js";
 import { type Operand, readAlike, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
-import { SELU_ALPHA, SELU_LAMBDA } from "./selu.js";
+import { readConstants } from "./selu.js";
 
 /** Which elements are kept: 1 or 0 (or booleans), one for each element of x. */
 export type KeepLike = Uint8Array | readonly (number | boolean)[] | { readonly data: ArrayLike<number> };
@@ -89,10 +89,9 @@ function forwardAs(
   const operand = readTensor(method, "x", x);
   const choice = readChoice(method, options, operand.length);
   const { mean = 0 } = options;
-  if (!Number.isFinite(mean)) fail(method, `mean must be a finite number, got ${show(mean)}`);
+  checkFinite(method, "mean", mean);
   const variance = checkNumber(method, "variance", options.variance ?? 1, 0, true);
-  const alpha = checkNumber(method, "alpha", options.alpha ?? SELU_ALPHA, 0, true);
-  const lambda = checkNumber(method, "lambda", options.lambda ?? SELU_LAMBDA, 0, true);
+  const { alpha, lambda } = readConstants(method, options);
   const y = new Target(method, options.out, operand, { x: operand });
   const low = -lambda * alpha;
   const kept = 1 - choice.rate;

@@ -1,4 +1,4 @@
-import { fail, show } from "../core/errors.js";
+import { checkFinite, fail } from "../core/errors.js";
 import { entriesOf, keepInput, Layer, Parameter, type Saved, type StateEntry, savedInput } from "../core/layer.js";
 import { colScratch, copyF64, type DType, kernelsOf, scratchF64, withScratch } from "../core/memory.js";
 import {
@@ -102,7 +102,7 @@ interface Arguments {
 function readArguments(method: string, x: Operand, w: Operand, read: ReadSheets, options: CosineOptions): Arguments {
   const sheets = read(method, x, w);
   const { centered = false, scale = 1 } = options;
-  if (!Number.isFinite(scale)) fail(method, `scale must be a finite number, got ${show(scale)}`);
+  checkFinite(method, "scale", scale);
   const bias = options.bias ? readValues(method, "bias", options.bias, sheets.o, "one for each unit", 0) : null;
   if (bias !== null && centered)
     fail(method, "bias must be absent where centered is true; a constant has no correlation");
@@ -335,8 +335,7 @@ export abstract class CosineLayer extends Layer {
     if (config.bias && this.centered) {
       fail(method, "bias must be false where centered is true; a constant has no correlation");
     }
-    this.#scale = config.scale ?? 1;
-    if (!Number.isFinite(this.#scale)) fail(method, `scale must be a finite number, got ${show(config.scale)}`);
+    this.#scale = checkFinite(method, "scale", config.scale ?? 1);
     this.weight = new Parameter(shape, dtype, 0);
     this.weight.data.set(lecunNormal(shape, { seed: config.seed, dtype }).data);
     this.bias = config.bias ? new Parameter([shape[0]], dtype, 0) : null;

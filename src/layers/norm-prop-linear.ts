@@ -2,11 +2,12 @@ import { applyAffine, cellGradSums } from "../core/cells.js";
 import { fail } from "../core/errors.js";
 import { type Geometry, geometryOf, pooled } from "../core/geometry.js";
 import { entryOf, Layer, Parameter, type Saved, type StateEntry, savedInput } from "../core/layer.js";
-import { type DType, elementBytes, heapOf, kernelsOf, withScratch } from "../core/memory.js";
+import { type DType, kernelsOf, withScratch } from "../core/memory.js";
 import { square } from "../core/special.js";
 import { stageValues, stream } from "../core/stream.js";
 import {
   arrayClass,
+  elementsOf,
   type Operand,
   readAlike,
   readTensor,
@@ -124,8 +125,7 @@ function scaledWeight(
   gamma: Float64Array,
 ): { block: Block; saved: WeightNormSaved } {
   const block = wBlock(sheets);
-  const at = block.pointer / elementBytes(sheets.dtype);
-  const out = { data: heapOf(sheets.dtype).subarray(at, at + block.length), shape };
+  const out = { data: elementsOf(block), shape };
   return { block, saved: weightNormForwardAs(method, w, { g: gamma, out }).saved };
 }
 
@@ -246,9 +246,7 @@ export function normPropBackwardAs(
         writeInputGradient(dx, sheets, index, (target) => writeProductForInput(target, from, block, sheets));
       });
     });
-    const { pointer } = sum.sum;
-    const at = pointer / elementBytes(dtype);
-    const dw = { data: heapOf(dtype).subarray(at, at + weight.length), shape: weight.shape };
+    const dw = { data: elementsOf(sum.sum), shape: weight.shape };
     return weightNormBackwardAs(method, dw, weightNorm, undefined);
   });
   return {

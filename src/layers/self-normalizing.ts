@@ -1,6 +1,6 @@
-import { checkNumber, fail, show } from "../core/errors.js";
+import { checkFinite, checkNumber, fail } from "../core/errors.js";
 import { erfc, erfcx, exp } from "../core/special.js";
-import { SELU_ALPHA, SELU_LAMBDA } from "./selu.js";
+import { readConstants, SELU_ALPHA, SELU_LAMBDA } from "./selu.js";
 
 export interface MeanVariance {
   mean: number;
@@ -38,8 +38,8 @@ function halves(a: number, s: number): [number, number, number, number] {
 
 function readInput(method: string, mean: number, variance: number, sums: WeightSums): { a: number; s: number } {
   const { weightSum = 1 } = sums;
-  if (!Number.isFinite(mean)) fail(method, `mean must be a finite number, got ${show(mean)}`);
-  if (!Number.isFinite(weightSum)) fail(method, `weightSum must be a finite number, got ${show(weightSum)}`);
+  checkFinite(method, "mean", mean);
+  checkFinite(method, "weightSum", weightSum);
   checkNumber(method, "variance", variance, 0, true);
   const squares = checkNumber(method, "weightSquares", sums.weightSquares ?? 1, 0, true);
   return { a: mean * weightSum, s: Math.sqrt(variance * squares) };
@@ -61,8 +61,7 @@ function readInput(method: string, mean: number, variance: number, sums: WeightS
 export function momentMap(mean: number, variance: number, options: MomentMapOptions = {}): MeanVariance {
   const method = "momentMap";
   const { a, s } = readInput(method, mean, variance, options);
-  const alpha = checkNumber(method, "alpha", options.alpha ?? SELU_ALPHA, 0, true);
-  const lambda = checkNumber(method, "lambda", options.lambda ?? SELU_LAMBDA, 0, true);
+  const { alpha, lambda } = readConstants(method, options);
   const [first, firstBelow, second, secondBelow] = halves(a, s);
   const next = lambda * (first + alpha * firstBelow);
   return { mean: next, variance: lambda * lambda * (second + alpha * alpha * secondBelow) - next * next };

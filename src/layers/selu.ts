@@ -24,7 +24,11 @@ export interface SeluSaved extends Saved {
   readonly lambda: number;
 }
 
-function readConstants(method: string, options: SeluOptions): { alpha: number; lambda: number } {
+/** alpha and lambda, checked. */
+export function readConstants(
+  method: string,
+  options: { alpha?: number; lambda?: number },
+): { alpha: number; lambda: number } {
   const alpha = checkNumber(method, "alpha", options.alpha ?? SELU_ALPHA, 0, true);
   const lambda = checkNumber(method, "lambda", options.lambda ?? SELU_LAMBDA, 0, true);
   return { alpha, lambda };

@@ -55,7 +55,7 @@ export function eigh(matrix: TensorLike): Eigen {
     const values = symmetricEigen(rows, n, stride).map((value) => value / scale);
     const out = scratch(8 * n * n);
     kernels().transpose_f64(out, rows, n, n, n, stride);
-    return { values, vectors: { data: heap64().slice(out / 8, out / 8 + n * n), shape: [n, n] } };
+    return { values, vectors: { data: copyF64(out, n * n), shape: [n, n] } };
   });
 }
 

@@ -8,17 +8,17 @@ import {
   colScratch,
   type DType,
   elementBytes,
-  heap64,
   heapOf,
   kernelsOf,
   matmulScratch,
   scratch,
   scratchF64,
+  viewF64,
   withScratch,
 } from "../core/memory.js";
 import { type Slices, slicesOf } from "../core/slices.js";
 import { stageValues, stageWhole } from "../core/stream.js";
-import { type Operand, shaped, Target } from "../core/tensor.js";
+import { elementsOf, type Operand, shaped, Target } from "../core/tensor.js";
 import {
   columnsOf,
   eachSample,
@@ -142,8 +142,7 @@ export interface Block extends Operand {
 export function scratchBlock(dtype: DType, rows: number, n: number): Block {
   const pointer = scratch(rows * n * elementBytes(dtype));
   const operand: Operand = { ...shaped(dtype, [rows, n]), pointer };
-  const at = pointer / elementBytes(dtype);
-  const out = { data: heapOf(dtype).subarray(at, at + operand.length), shape: [rows, n] };
+  const out = { data: elementsOf(operand), shape: operand.shape };
   return { ...operand, target: new Target("scratch", out, operand) };
 }
 
@@ -284,9 +283,8 @@ export class WeightGradient {
 
   /** The sum, rounded. */
   get sum(): Block {
-    const { dtype, o, k } = this.#sheets;
-    const from = this.#sums / 8;
-    heapOf(dtype).set(heap64().subarray(from, from + o * k), this.#part.pointer / elementBytes(dtype));
+    const { o, k } = this.#sheets;
+    elementsOf(this.#part).set(viewF64(this.#sums, o * k));
     return this.#part;
   }
 }

@@ -1,5 +1,5 @@
 import { fail, show } from "../core/errors.js";
-import { copyF64, heap64, kernels, matmulScratch, scratch, scratchF64, withScratch } from "../core/memory.js";
+import { copyF64, heap64, kernels, matmulScratch, scratch, scratchF64, viewF64, withScratch } from "../core/memory.js";
 import { readTensor, type Tensor, type TensorLike } from "../core/tensor.js";
 import { solveBidiagonal } from "./bidiagonal.js";
 import { copyScaled, strideOf } from "./eigh.js";
@@ -64,8 +64,7 @@ export function svd(matrix: TensorLike): SVD {
     const [rowStride, columnStride] = isTall ? [side, stride] : [stride, side];
     const vt = new Float64Array(k * n);
     for (const [i, from] of order.entries()) {
-      const at = asRows / 8 + from * rowStride;
-      vt.set(heap64().subarray(at, at + n), i * n);
+      vt.set(viewF64(asRows + 8 * from * rowStride, n), i * n);
     }
     const sorted = scratch(8 * k * columnStride);
     const u = scratch(8 * m * k);
@@ -75,7 +74,7 @@ export function svd(matrix: TensorLike): SVD {
     }
     kernels().transpose_f64(u, sorted, k, m, k, columnStride);
     return {
-      u: { data: heap64().slice(u / 8, u / 8 + m * k), shape: [m, k] },
+      u: { data: copyF64(u, m * k), shape: [m, k] },
       s,
       vt: { data: vt, shape: [k, n] },
     };

@@ -7,7 +7,7 @@
  */
 
 import { fail } from "../core/errors.js";
-import { heap8, heap64, kernels, matmulScratch, scratch, withScratch } from "../core/memory.js";
+import { heap8, heap64, kernels, matmulScratch, scratch, viewF64, withScratch } from "../core/memory.js";
 import { square } from "../core/special.js";
 
 /** Sizes up to this are solved by QL steps. */
@@ -195,7 +195,7 @@ function rankOne(kept: Kept[], ordered: Kept[], rho: number, d: Float64Array, fr
   for (const [i, pair] of kept.entries()) placeOf[i] = place.get(pair) as number;
   kernels().rankOneValues_f64(values, delta, poles, weights, k, rho * squares);
   kernels().rankOneVectors_f64(vectors, delta, poles, weights, places, k, workspace);
-  d.set(heap.subarray(values / 8, values / 8 + k), from);
+  d.set(viewF64(values, k), from);
   return vectors;
 }
 

@@ -13,6 +13,7 @@ import {
   matmulScratch,
   scratch,
   scratchF64,
+  viewF64,
   withScratch,
 } from "../core/memory.js";
 import { stageValues, stream } from "../core/stream.js";
@@ -232,7 +233,7 @@ function comomentsOf(method: string, x: Operand): { mean: Float64Array; comoment
     });
     const comoments = new Float64Array((n * (n + 1)) / 2);
     for (let i = 0, at = 0; i < n; at += ++i) {
-      comoments.set(heap64().subarray(sums / 8 + i * n, sums / 8 + i * n + i + 1), at);
+      comoments.set(viewF64(sums + 8 * i * n, i + 1), at);
     }
     if (!comoments.every(Number.isFinite)) failOnValue(method, x);
     return { mean, comoments };
@@ -299,7 +300,7 @@ function multiplyRows(
       k.matmul(at, centered, weights, count, columns, n, 0, 0, product);
       if (after !== undefined) k.colAffine(at, at, restAfter as number, ones, after, count, columns);
       if (!isDirect) {
-        heapOf("float32").set(heap64().subarray(made / 8, made / 8 + count * columns), to / 4);
+        heapOf("float32").set(viewF64(made, count * columns), to / 4);
       }
     };
     const outStage = y.staged ? scratch(PRODUCT_ROWS * columns * widthX) : 0;
@@ -337,8 +338,7 @@ function spectrumOf({ features: n, comoments }: ComomentState, factor: (i: numbe
     const ascending = symmetricEigen(matrix, n, stride);
     const vectors = new Float64Array(n * n);
     for (let i = 0; i < n; i++) {
-      const at = matrix / 8 + (n - 1 - i) * stride;
-      vectors.set(heap64().subarray(at, at + n), i * n);
+      vectors.set(viewF64(matrix + 8 * (n - 1 - i) * stride, n), i * n);
     }
     return { values: ascending.map((value) => Math.max(value, 0) / scale).reverse(), vectors };
   });

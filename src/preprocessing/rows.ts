@@ -218,7 +218,7 @@ export class ColumnAffine {
       const heap = Float64Array.from(elementsOf(x));
       const wide: Operand = { ...x, dtype: "float64", heap, pointer: 0 };
       this.#apply(new Target(method, { data: heap, shape: x.shape }, wide), wide);
-      place(y).set(heap);
+      y.elements.set(heap);
     }
     return y.result;
   }
@@ -236,15 +236,4 @@ export class ColumnAffine {
       });
     });
   }
-}
-
-/** Where the elements of a result go, made if need be. */
-function place(y: Target): TypedArray {
-  if (y.staged) {
-    y.heap ??= new Float32Array(y.length);
-    return y.heap;
-  }
-  return heapOf(y.dtype)
-    .subarray(y.pointer / elementBytes(y.dtype))
-    .subarray(0, y.length);
 }

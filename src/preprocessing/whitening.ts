@@ -1,5 +1,5 @@
 import { checkCount, checkNumber, checkOneOf, fail } from "../core/errors.js";
-import { heap64, kernels, matmulScratch, scratch, scratchF64, withScratch } from "../core/memory.js";
+import { copyF64, heap64, kernels, matmulScratch, scratch, scratchF64, withScratch } from "../core/memory.js";
 import { square } from "../core/special.js";
 import type { Operand, Tensor } from "../core/tensor.js";
 import { strideOf } from "../linalg/eigh.js";
@@ -290,7 +290,7 @@ function squared(vectors: Float64Array, n: number, factor: (c: number) => number
       for (let j = 0; j < n; j++) heap[scaled / 8 + c * n + j] = k * vectors[c * n + j];
     }
     kernels().addGram_f64(sums, scaled, n, n, n, n, 1, product);
-    const whole = heap.slice(sums / 8, sums / 8 + n * n);
+    const whole = copyF64(sums, n * n);
     for (let i = 0; i < n; i++) for (let j = 0; j < i; j++) whole[j * n + i] = whole[i * n + j];
     return whole;
   });

@@ -1,7 +1,7 @@
 import { checkNumber } from "../core/errors.js";
-import { copyF64, heap64, kernelsOf, matmulScratch, scratch, withScratch } from "../core/memory.js";
+import { copyF64, kernelsOf, matmulScratch, scratch, viewF64, withScratch } from "../core/memory.js";
 import { stageF64 } from "../core/stream.js";
-import { arrayClass, elementsOf, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
+import { elementsOf, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
 import { type SVD, svd } from "../linalg/svd.js";
 
 export interface SingularValueBoundingOptions {
@@ -61,10 +61,7 @@ export function singularValueBounding(w: TensorLike, options: SingularValueBound
   withScratch(() => {
     const [at, from] = [values, added].map((list) => stageF64(list));
     kernelsOf("float64").eachAdd(at, at, from, 1, operand.length, 0, 0, 0);
-    const sum = heap64().subarray(at / 8, at / 8 + operand.length);
-    if (!y.staged) elementsOf({ ...operand, heap: null, pointer: y.pointer }).set(sum);
-    else if (y.heap === null) y.heap = new (arrayClass(operand.dtype))(sum);
-    else y.heap.set(sum);
+    y.elements.set(viewF64(at, operand.length));
   });
   return y.result;
 }

@@ -22,7 +22,7 @@ import {
 } from "../core/memory.js";
 import { normalValues, readSeed } from "../core/random.js";
 import { square } from "../core/special.js";
-import { stageValues, stageWhole, stream } from "../core/stream.js";
+import { stageValues, stream } from "../core/stream.js";
 import {
   arrayClass,
   elementsOf,
@@ -35,6 +35,7 @@ import {
   type TensorLike,
   type VectorLike,
 } from "../core/tensor.js";
+import { inMemory } from "../linalg/sheets.js";
 import { readDim } from "./weight-norm.js";
 
 export interface SpectralNormOptions {
@@ -150,7 +151,6 @@ interface Vectors {
 }
 
 /** The weight in linear memory, until the end of the enclosing `withScratch`. */
-const placed = (w: Operand): Operand => ({ ...w, heap: null, pointer: stageWhole(w, w.dtype) });
 
 /**
  * Steps of power iteration from u (or, without a step, u and v as they are), and the singular value they find. w is in
@@ -195,7 +195,7 @@ function forwardAs(method: string, w: TensorLike, options: SpectralNormOptions):
   const y = new Target(method, options.out, operand, { w: operand });
   const found = withScratch(() => {
     const isVector = operand.shape.length === 1;
-    const source = isVector ? operand : placed(operand);
+    const source = isVector ? operand : inMemory(operand);
     const vectors = isVector ? ofVector(operand, eps) : iterate(source, matrix, { u, v }, steps, eps);
     const scale = vectors.sigma === 0 ? 0 : 1 / vectors.sigma;
     const zero = new Float64Array(1);
@@ -346,7 +346,7 @@ export class SpectralNorm extends Layer {
     this.v = start(matrix.outer * matrix.inner, 1);
     if (warmup > 0 && operand.shape.length > 1) {
       const start = { u: this.u, v: this.v };
-      const { u, v } = withScratch(() => iterate(placed(operand), matrix, start, warmup, this.eps));
+      const { u, v } = withScratch(() => iterate(inMemory(operand), matrix, start, warmup, this.eps));
       this.u.set(u);
       this.v.set(v);
     }
