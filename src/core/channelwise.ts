@@ -78,7 +78,7 @@ export function readArguments(method: string, x: TensorLike, options: ChannelNor
   const eps = checkEps(method, options.eps);
   const weight = readCoefficients(method, "weight", options.weight, geometry.c, PER_CHANNEL, 1);
   const bias = readCoefficients(method, "bias", options.bias, geometry.c, PER_CHANNEL, 0);
-  const y = new Target(method, options.out, operand, { x: operand });
+  const y = new Target(method, options.out, operand, [operand]);
   return { x: operand, geometry, weight, bias, eps, y };
 }
 
@@ -98,16 +98,23 @@ export function readGradientArguments(
   out: TensorLike | undefined,
 ): GradientArguments {
   const x = savedInput(method, saved);
-  const gradient = readAlike(method, "dy", dy, x, "x");
+  const gradient = readAlike(method, "dy", dy, x);
   const geometry = geometryOf(method, x, saved.options.layout);
   const weight = readCoefficients(method, "weight", saved.options.weight, geometry.c, PER_CHANNEL, 1);
-  const dx = new Target(method, out, x, { x, dy: gradient });
+  const dx = new Target(method, out, x, [x, gradient]);
   return { x, dy: gradient, dx, geometry, weight };
 }
 
-/** A vector of f64 values as a tensor of an element type. */
-export function vectorOf(values: Float64Array, dtype: DType): Tensor {
-  return { data: new (arrayClass(dtype))(values), shape: [values.length] };
+/** A number of groups that the channels fall into, as many to each. */
+export function checkGroups(method: string, numGroups: unknown, channels: number, name = "channels"): number {
+  const groups = checkCount(method, "numGroups", numGroups);
+  if (channels % groups !== 0) fail(method, `${name} (${channels}) must be divisible by numGroups (${groups})`);
+  return groups;
+}
+
+/** f64 values as a tensor of an element type, a vector unless there is a shape. */
+export function vectorOf(values: Float64Array, dtype: DType, shape: readonly number[] = [values.length]): Tensor {
+  return { data: new (arrayClass(dtype))(values), shape: [...shape] };
 }
 
 /** dweight and dbias as tensors of x's element type, null for parameters that were not there. */

@@ -56,6 +56,11 @@ export function checkPositions(
   );
 }
 
+/** A whole tensor as one cell. */
+export function oneCell({ length }: { length: number }): Geometry {
+  return { n: 1, c: 1, s: length, order: "rows" };
+}
+
 /** The same data with all samples as one where that is possible: what statistics over the whole batch want. */
 export function pooled(geometry: Geometry): Geometry {
   const { n, c, s, order } = geometry;

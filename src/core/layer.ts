@@ -172,8 +172,11 @@ export interface Saved {
   readonly x: TensorLike | null;
 }
 
-/** The input that a forward pass kept, checked again: it may have been disposed of, or written over by `out`. */
-export function savedInput(method: string, saved: Saved | undefined): Operand {
+/**
+ * The input that a forward pass kept, under its name there, checked again: it may have been disposed of, or written over
+ * by `out`.
+ */
+export function savedInput(method: string, saved: Saved | undefined, name = "x"): Operand {
   if (saved === undefined) fail(method, "there is no forward pass to go back through; call forward first");
   if (typeof saved !== "object" || saved === null || !("x" in saved)) {
     fail(method, `saved must come from the forward function, got ${show(saved)}`);
@@ -181,7 +184,7 @@ export function savedInput(method: string, saved: Saved | undefined): Operand {
   if (saved.x === null) {
     fail(method, "the forward pass wrote its result over x (out: x), which the gradient needs; give it another out");
   }
-  return readTensor(method, "the x of the forward pass", saved.x);
+  return readTensor(method, "the x of the forward pass", saved.x, name);
 }
 
 /** x as `Saved` keeps it: null where the result was written over it. */

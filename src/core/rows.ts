@@ -52,7 +52,14 @@ export function rowBlockOf(dtype: Operand["dtype"]): number {
 function onesFor(options: RowOptions): Operand | undefined {
   if (options.weight !== undefined || options.bias === undefined) return options.weight;
   const length = options.bias.length;
-  return { dtype: "float64", shape: [length], length, heap: new Float64Array(length).fill(1), pointer: 0 };
+  return {
+    name: "weight",
+    dtype: "float64",
+    shape: [length],
+    length,
+    heap: new Float64Array(length).fill(1),
+    pointer: 0,
+  };
 }
 
 /** Writes y, and the statistics of each row to `statistics` where it is given. */

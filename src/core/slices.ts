@@ -9,7 +9,7 @@
  */
 
 import { applyAffine, applyGradient, cellGradSums, cellMoments } from "./cells.js";
-import type { Geometry } from "./geometry.js";
+import { type Geometry, oneCell } from "./geometry.js";
 import { copyF64, elementBytes, heap64, kernelsOf, scratch, scratchF64, withScratch } from "./memory.js";
 import { mergeCells } from "./moments.js";
 import { LONG_ROW_BYTES, rowBlockOf } from "./rows.js";
@@ -27,6 +27,12 @@ export interface Slices {
   size: number;
   /** The shape without the axes that the slices run along. */
   shape: number[];
+}
+
+/** y = (x − mean)·scale, with one mean and scale for the whole tensor. */
+export function scaleWhole(y: Target, x: Operand, scale: number, mean = 0): void {
+  const affine = { mean: Float64Array.of(mean), scale: Float64Array.of(scale), shift: new Float64Array(1) };
+  applyAffine(y, x, oneCell(x), affine);
 }
 
 /** Slices along the axes for which `along` is true. */

@@ -167,8 +167,18 @@ export function checkShape(method: string, name: string, shape: unknown): number
   return length;
 }
 
-/** An array argument that has been checked: where its elements are, and how many. */
+/** The dimension that an argument names, from the end where it is negative. */
+export function checkAxis(method: string, name: string, axis: number, shape: readonly number[], of: string): number {
+  const found = axis < 0 ? axis + shape.length : axis;
+  if (!Number.isSafeInteger(found) || found < 0 || found >= shape.length) {
+    fail(method, `${name} must name a dimension of ${of}, whose shape is ${show(shape)}, got ${show(axis)}`);
+  }
+  return found;
+}
+
+/** An array argument that has been checked: its name, where its elements are, and how many. */
 export interface Operand {
+  readonly name: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
   readonly length: number;
@@ -180,15 +190,18 @@ export interface Operand {
 
 /** What a result is like before there is one: no elements, but as many of them as the shape says. */
 export function shaped(dtype: DType, shape: readonly number[]): Operand {
-  return { dtype, shape, length: shape.reduce((all, size) => all * size, 1), heap: null, pointer: 0 };
+  let length = 1;
+  for (const size of shape) length *= size;
+  return { name: "the result", dtype, shape, length, heap: null, pointer: 0 };
 }
 
 /** What other tensors have to be like. */
-type Like = Pick<Operand, "dtype" | "shape">;
+type Like = Pick<Operand, "name" | "dtype" | "shape">;
 
-function operandOf(array: TypedArray, shape: readonly number[]): Operand {
+function operandOf(name: string, array: TypedArray, shape: readonly number[]): Operand {
   const pointer = pointerOf(array);
   return {
+    name,
     dtype: array instanceof Float64Array ? "float64" : "float32",
     shape,
     length: array.length,
@@ -197,12 +210,16 @@ function operandOf(array: TypedArray, shape: readonly number[]): Operand {
   };
 }
 
-/** Checks a tensor argument: floats, a shape, as many elements as the shape says, and at least one. */
-export function readTensor(method: string, name: string, value: unknown): Operand {
+/**
+ * Checks a tensor argument: floats, a shape, as many elements as the shape says, and at least one. `known`: its name from
+ * then on, where that is another.
+ */
+export function readTensor(method: string, name: string, value: unknown, known = name): Operand {
   if (value instanceof LinearTensor) {
     if (value.disposed) fail(method, `${name} was disposed of; make a new one with tensor(shape)`);
     if (value.length === 0) fail(method, `${name} has no elements (shape ${show(value.shape)}); pass at least one`);
-    return { dtype: value.dtype, shape: value.shape, length: value.length, heap: null, pointer: value.pointer };
+    const { dtype, shape, length, pointer } = value;
+    return { name: known, dtype, shape, length, heap: null, pointer };
   }
   const given = value as { data?: unknown; shape?: unknown; dims?: unknown } | null | undefined;
   const data = given?.data;
@@ -220,7 +237,7 @@ export function readTensor(method: string, name: string, value: unknown): Operan
     fail(method, `${name}.data has ${data.length} elements where its shape ${show(shape)} takes ${length}`);
   }
   if (length === 0) fail(method, `${name} has no elements (shape ${show(shape)}); pass at least one`);
-  return operandOf(data, shape as number[]);
+  return operandOf(known, data, shape as number[]);
 }
 
 /** Checks a vector argument and its length; undefined where it is absent. */
@@ -234,8 +251,9 @@ export function readVector(
   if (value === undefined || value === null) return undefined;
   let found: Operand;
   if (value instanceof LinearTensor) found = readTensor(method, name, value);
-  else if (value instanceof Float32Array || value instanceof Float64Array) found = operandOf(value, [value.length]);
-  else if (Array.isArray(value)) found = operandOf(Float64Array.from(value as number[]), [value.length]);
+  else if (value instanceof Float32Array || value instanceof Float64Array)
+    found = operandOf(name, value, [value.length]);
+  else if (Array.isArray(value)) found = operandOf(name, Float64Array.from(value as number[]), [value.length]);
   else if (typeof value === "object" && "data" in value) found = readTensor(method, name, value);
   else fail(method, `${name} must be a typed array, a list of numbers or a tensor, got ${show(value)}`);
   if (found.length !== length) {
@@ -245,7 +263,7 @@ export function readVector(
 }
 
 /** The elements of an operand, wherever they are. */
-export function elementsOf(operand: Operand): TypedArray {
+export function elementsOf(operand: Pick<Operand, "dtype" | "length" | "heap" | "pointer">): TypedArray {
   if (operand.heap !== null) return operand.heap;
   const from = operand.pointer / elementBytes(operand.dtype);
   return heapOf(operand.dtype).subarray(from, from + operand.length);
@@ -314,7 +332,13 @@ export function sameShape(a: readonly number[], b: readonly number[]): boolean {
 }
 
 /** Checks that two tensors have the same shape and element type. */
-export function checkSame(method: string, name: string, operand: Operand, like: Like, likeName: string): void {
+export function checkSame(
+  method: string,
+  name: string,
+  operand: Operand,
+  like: Omit<Like, "name">,
+  likeName: string,
+): void {
   const { shape } = operand;
   if (!sameShape(shape, like.shape)) {
     fail(method, `${name} has shape ${show(shape)} where ${likeName} has ${show(like.shape)}; they must be the same`);
@@ -325,9 +349,9 @@ export function checkSame(method: string, name: string, operand: Operand, like: 
 }
 
 /** Checks a tensor argument that must have the shape and element type of another, such as a gradient. */
-export function readAlike(method: string, name: string, value: unknown, like: Like, likeName: string): Operand {
+export function readAlike(method: string, name: string, value: unknown, like: Like): Operand {
   const operand = readTensor(method, name, value);
-  checkSame(method, name, operand, like, likeName);
+  checkSame(method, name, operand, like, like.name);
   return operand;
 }
 
@@ -340,11 +364,8 @@ export class Target {
   heap: TypedArray | null;
   readonly #given: unknown;
 
-  /**
-   * `inputs` are those that are still read while the result is written, by the names of the arguments: `out` may be the
-   * very array of one, and overlap none of them in part.
-   */
-  constructor(method: string, out: unknown, like: Operand, inputs?: Readonly<Record<string, Operand>>) {
+  /** `out` may be the very array of one of the inputs that the result is made of, and overlap none of them in part. */
+  constructor(method: string, out: unknown, like: Operand, inputs?: readonly Operand[]) {
     this.shape = like.shape;
     this.dtype = like.dtype;
     this.length = like.length;
@@ -352,13 +373,14 @@ export class Target {
     this.heap = null;
     this.#given = out;
     if (out === undefined || out === null) return;
-    const operand = readAlike(method, "out", out, like, "the input");
+    const operand = readTensor(method, "out", out);
+    checkSame(method, "out", operand, like, "the input");
     this.heap = operand.heap;
     this.pointer = operand.pointer;
-    for (const name in inputs) {
-      if (this.#overlaps(inputs[name])) {
-        fail(method, `out overlaps ${name} in part; pass the very array of ${name} to work in place, or another`);
-      }
+    for (const input of inputs ?? []) {
+      if (!this.#overlaps(input)) continue;
+      const { name } = input;
+      fail(method, `out overlaps ${name} in part; pass the very array of ${name} to work in place, or another`);
     }
   }
 

@@ -55,7 +55,7 @@ function forwardAs(
   const eps = checkNumber(method, "eps", options.eps ?? 1e-5, 0);
   const alpha = checkNumber(method, "alpha", options.alpha ?? 1, 0);
   if (alpha > 1) fail(method, `alpha must be at most 1, the share of the style, got ${alpha}`);
-  const y = new Target(method, options.out, operand, { content: operand, style: styleOperand });
+  const y = new Target(method, options.out, operand, [operand, styleOperand]);
 
   const moments = cellMoments(operand, geometry);
   const styleMoments = cellMoments(styleOperand, styleGeometry);
@@ -86,18 +86,18 @@ function backwardAs(
   saved: AdaINSaved | undefined,
   out: TensorLike | undefined,
 ): AdaINGradients {
-  const x = savedInput(method, saved);
+  const x = savedInput(method, saved, "content");
   const { content, target, options, style } = saved as AdaINSaved;
   const { alpha, layout } = options;
   if (style === null) {
     fail(method, "the forward pass wrote its result over style, which the gradient needs; give it another out");
   }
-  const styleOperand = readTensor(method, "the style of the forward pass", style);
+  const styleOperand = readTensor(method, "the style of the forward pass", style, "style");
   const gradient = readTensor(method, "dy", dy);
   checkSame(method, "dy", gradient, x, "content");
   const geometry = geometryOf(method, x, layout);
   const styleGeometry = geometryOf(method, styleOperand, layout);
-  const dcontent = new Target(method, out, x, { content: x, style: styleOperand, dy: gradient });
+  const dcontent = new Target(method, out, x, [x, styleOperand, gradient]);
   const dstyle = new Target(method, undefined, styleOperand);
 
   const sums = cellGradSums(gradient, x, geometry, content.mean);

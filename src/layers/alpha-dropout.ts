@@ -92,7 +92,7 @@ function forwardAs(
   checkFinite(method, "mean", mean);
   const variance = checkNumber(method, "variance", options.variance ?? 1, 0, true);
   const { alpha, lambda } = readConstants(method, options);
-  const y = new Target(method, options.out, operand, { x: operand });
+  const y = new Target(method, options.out, operand, [operand]);
   const low = -lambda * alpha;
   const kept = 1 - choice.rate;
   const scale = Math.sqrt(variance / (kept * (choice.rate * square(low - mean) + variance)));
@@ -108,8 +108,8 @@ function backwardAs(
   out: TensorLike | undefined,
 ): { dx: Tensor } {
   if (saved === undefined) fail(method, "there is no forward pass to go back through; call forward first");
-  const gradient = readAlike(method, "dy", dy, saved.like, "x");
-  const dx = new Target(method, out, gradient, { dy: gradient });
+  const gradient = readAlike(method, "dy", dy, { name: "x", ...saved.like });
+  const dx = new Target(method, out, gradient, [gradient]);
   choose(dx, gradient, saved.choice, saved.scale, 0, 0);
   return { dx: dx.result };
 }

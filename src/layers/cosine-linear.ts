@@ -1,3 +1,4 @@
+import { vectorOf } from "../core/channelwise.js";
 import { checkFinite, fail } from "../core/errors.js";
 import { entriesOf, keepInput, Layer, Parameter, type Saved, type StateEntry, savedInput } from "../core/layer.js";
 import { colScratch, copyF64, type DType, kernelsOf, scratchF64, withScratch } from "../core/memory.js";
@@ -12,7 +13,6 @@ import {
 } from "../core/slices.js";
 import { stageValues } from "../core/stream.js";
 import {
-  arrayClass,
   type Operand,
   readAlike,
   readTensor,
@@ -121,7 +121,7 @@ export function cosineForwardAs(
   const weight = readTensor(method, "w", w);
   const { sheets, bias, centered, scale } = readArguments(method, input, weight, read, options);
   const { dtype, yShape, yTransposed, p, o } = sheets;
-  const y = new Target(method, options.out, shaped(dtype, yShape), { x: input, w: weight });
+  const y = new Target(method, options.out, shaped(dtype, yShape), [input, weight]);
   const rows: Directions[] = [];
   const units = directionsOf(weight, sheets.wSlices, centered, bias);
   withScratch(() => {
@@ -202,8 +202,8 @@ export function cosineBackwardAs(
   const weight = readTensor(method, "the w of the forward pass", saved.w);
   const { sheets, bias, centered, scale } = readArguments(method, input, weight, read, saved.options);
   const { dtype, p, o, yShape } = sheets;
-  const gradient = readAlike(method, "dy", dy, { dtype, shape: yShape }, "the result");
-  const dx = new Target(method, out, input, { x: input, dy: gradient });
+  const gradient = readAlike(method, "dy", dy, { name: "the result", dtype, shape: yShape });
+  const dx = new Target(method, out, input, [input, gradient]);
   const dw = new Target(method, undefined, weight);
   const { rows, units } = saved;
   const unitsLast = bias && product(bias, units.rlength);
@@ -243,7 +243,7 @@ export function cosineBackwardAs(
   return {
     dx: dx.result,
     dw: dw.result,
-    dbias: dbias && { data: new (arrayClass(dtype))(dbias), shape: [o] },
+    dbias: dbias && vectorOf(dbias, dtype),
     dscale,
   };
 }

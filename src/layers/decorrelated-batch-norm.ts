@@ -4,13 +4,14 @@ import {
   type ChannelNormConfig,
   type ChannelNormOptions,
   channelGradients,
+  checkGroups,
   keepOptions,
   readArguments,
   readGradientArguments,
   type SavedOptions,
 } from "../core/channelwise.js";
 import { applyWhitening, applyWhiteningGrad, channelCovariance, type Root } from "../core/decorrelate.js";
-import { checkCount, checkOneOf, fail } from "../core/errors.js";
+import { checkOneOf, fail } from "../core/errors.js";
 import { keepInput, MEAN_ALIASES, type Saved, type StateEntry } from "../core/layer.js";
 import { keep, type TypedArray } from "../core/memory.js";
 import { checkMomentum, checkSeveral, step } from "../core/running.js";
@@ -92,8 +93,7 @@ export function decorrelatedForwardAs(
   const { c } = geometry;
   const mode = checkOneOf(method, "mode", options.mode ?? "train", ["train", "eval"]);
   const momentum = checkMomentum(method, options.momentum) ?? 0.1;
-  const numGroups = checkCount(method, "numGroups", options.numGroups ?? 1);
-  if (c % numGroups !== 0) fail(method, `channels (${c}) must be divisible by numGroups (${numGroups})`);
+  const numGroups = checkGroups(method, options.numGroups ?? 1, c);
   const width = c / numGroups;
   const given = Boolean(options.runningMean && options.runningProjection);
   if (mode === "eval" && !given) {
@@ -210,10 +210,7 @@ export abstract class WhiteningLayer extends ChannelLayer {
   constructor(method: string, numFeatures: number, config: DecorrelatedBatchNormConfig) {
     super(method, numFeatures, config);
     this.#kind = method;
-    this.numGroups = checkCount(method, "numGroups", config.numGroups ?? 1);
-    if (numFeatures % this.numGroups !== 0) {
-      fail(method, `numFeatures (${numFeatures}) must be divisible by numGroups (${this.numGroups})`);
-    }
+    this.numGroups = checkGroups(method, config.numGroups ?? 1, numFeatures, "numFeatures");
     this.momentum = checkMomentum(method, config.momentum) ?? 0.1;
     const width = numFeatures / this.numGroups;
     const Floats = arrayClass(config.dtype ?? "float32");

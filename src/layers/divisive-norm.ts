@@ -144,7 +144,7 @@ function forwardAs(method: string, x: TensorLike, options: DivisiveNormOptions):
   const { s } = geometry;
   const sigma = checkNumber(method, "sigma", options.sigma ?? 1, 0);
   const factor = checkNumber(method, "penalty", options.penalty ?? 0, 0);
-  const y = new Target(method, options.out, operand, { x: operand });
+  const y = new Target(method, options.out, operand, [operand]);
 
   const { mean: cellMean, m2 } = cellMoments(operand, geometry);
   const cells = cellMean.length;
@@ -181,11 +181,11 @@ function backwardAs(
   out: TensorLike | undefined,
 ): DivisiveNormGradients {
   const x = savedInput(method, saved);
-  const gradient = readAlike(method, "dy", dy, x, "x");
+  const gradient = readAlike(method, "dy", dy, x);
   const { mean, rstd, cellMean, largest, signs, options } = saved;
   const { geometry, spread } = neighbourhoodOf(method, x, options);
   const { s } = geometry;
-  const dx = new Target(method, out, x, { x, dy: gradient });
+  const dx = new Target(method, out, x, [x, gradient]);
   if (signs !== null && dx.isPlaceOf(x))
     fail(method, "out must not be x where there is a penalty; pass another tensor");
 

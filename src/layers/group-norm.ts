@@ -4,9 +4,10 @@ import {
   type ChannelNormOptions,
   channelGradients,
   checkChannels,
+  checkGroups,
   PER_CHANNEL,
 } from "../core/channelwise.js";
-import { checkCount, checkEps, fail } from "../core/errors.js";
+import { checkCount, checkEps } from "../core/errors.js";
 import { type Geometry, geometryOf, type Layout } from "../core/geometry.js";
 import { applyGroupsGrad, byGroup, normalizeGroups } from "../core/grouped.js";
 import { keepInput, Layer, Parameter, type Saved, savedInput } from "../core/layer.js";
@@ -36,12 +37,6 @@ export interface GroupNormSaved extends Saved {
   readonly options: Omit<GroupNormOptions, "out">;
 }
 
-function checkGroups(method: string, numGroups: unknown, channels: number): number {
-  const groups = checkCount(method, "numGroups", numGroups);
-  if (channels % groups !== 0) fail(method, `channels (${channels}) must be divisible by numGroups (${groups})`);
-  return groups;
-}
-
 /** With one position a channel the groups of a sample are rows, side by side, with a weight for each element. */
 function rowOptions({ n, c }: Geometry, numGroups: number, weight?: Operand, bias?: Operand) {
   return { rows: n * numGroups, n: c / numGroups, weight, bias, period: numGroups, centered: true };
@@ -59,7 +54,7 @@ export function groupNormForwardAs(
   const { c, s } = geometry;
   const numGroups = checkGroups(method, options.numGroups, c);
   const eps = checkEps(method, options.eps);
-  const y = new Target(method, options.out, operand, { x: operand });
+  const y = new Target(method, options.out, operand, [operand]);
   let statistics: RowStatistics;
   if (s === 1) {
     statistics = rowStatistics(geometry.n * numGroups);
@@ -83,12 +78,12 @@ export function groupNormBackwardAs(
   out: TensorLike | undefined,
 ): ChannelGradients {
   const x = savedInput(method, saved);
-  const gradient = readAlike(method, "dy", dy, x, "x");
+  const gradient = readAlike(method, "dy", dy, x);
   const { options } = saved;
   const geometry = geometryOf(method, x, options.layout);
   const { c, s } = geometry;
   const { numGroups } = options;
-  const dx = new Target(method, out, x, { x, dy: gradient });
+  const dx = new Target(method, out, x, [x, gradient]);
   if (s === 1) {
     const weight = readVector(method, "weight", options.weight, c, PER_CHANNEL);
     const rows = rowOptions(geometry, numGroups, weight);

@@ -1,9 +1,9 @@
+import { vectorOf } from "../core/channelwise.js";
 import { checkEps, fail, show } from "../core/errors.js";
 import { keepInput, Layer, Parameter, type Saved, savedInput } from "../core/layer.js";
 import type { DType } from "../core/memory.js";
 import { normalizeRows, normalizeRowsGrad, rowStatistics } from "../core/rows.js";
 import {
-  arrayClass,
   type Operand,
   readAlike,
   readTensor,
@@ -90,7 +90,7 @@ export function normRowsForward(
   const eps = checkEps(method, options.eps);
   const weight = readVector(method, "weight", options.weight, n, "one for each normalized element");
   const bias = centered ? readVector(method, "bias", options.bias, n, "one for each normalized element") : undefined;
-  const y = new Target(method, options.out, operand, { x: operand });
+  const y = new Target(method, options.out, operand, [operand]);
   const statistics = keep ? rowStatistics(rows) : undefined;
   normalizeRows(y, operand, { rows, n, weight, bias, period: 1, centered }, eps, statistics);
   return { y: y.result, saved: statistics && { x: keepInput(x, operand, y), ...statistics, options } };
@@ -105,17 +105,16 @@ export function normRowsBackward(
   centered: boolean,
 ): RowGradients {
   const x = savedInput(method, saved);
-  const gradient = readAlike(method, "dy", dy, x, "x");
+  const gradient = readAlike(method, "dy", dy, x);
   const { options } = saved;
   const { rows, n, shape } = rowsOf(method, x, options.normalizedShape);
   const weight = readVector(method, "weight", options.weight, n, "one for each normalized element");
-  const dx = new Target(method, out, x, { x, dy: gradient });
+  const dx = new Target(method, out, x, [x, gradient]);
   const grads = normalizeRowsGrad(dx, gradient, x, { rows, n, weight, period: 1, centered }, saved);
-  const asTensor = (values: Float64Array): Tensor => ({ data: new (arrayClass(x.dtype))(values), shape: [...shape] });
   return {
     dx: dx.result,
-    dweight: options.weight ? asTensor(grads.dweight) : null,
-    dbias: options.bias ? asTensor(grads.dbias) : null,
+    dweight: options.weight ? vectorOf(grads.dweight, x.dtype, shape) : null,
+    dbias: options.bias ? vectorOf(grads.dbias, x.dtype, shape) : null,
   };
 }
 

@@ -62,7 +62,7 @@ function forwardAs(method: string, x: TensorLike, options: LocalResponseNormOpti
   const operand = readTensor(method, "x", x);
   const setting = settingOf(method, operand, options);
   const { geometry, before, after, k, share, beta } = setting;
-  const y = new Target(method, options.out, operand, { x: operand });
+  const y = new Target(method, options.out, operand, [operand]);
   const kernel = kernelsOf(operand.dtype);
   const sample = geometry.c * geometry.s;
   withScratch(() => {
@@ -85,10 +85,10 @@ function backwardAs(
   out: TensorLike | undefined,
 ): { dx: Tensor } {
   const x = savedInput(method, saved);
-  const gradient = readAlike(method, "dy", dy, x, "x");
+  const gradient = readAlike(method, "dy", dy, x);
   const setting = settingOf(method, x, saved.options);
   const { geometry, before, after, k, share, beta } = setting;
-  const dx = new Target(method, out, x, { x, dy: gradient });
+  const dx = new Target(method, out, x, [x, gradient]);
   const kernel = kernelsOf(x.dtype);
   const width = elementBytes(x.dtype);
   const sample = geometry.c * geometry.s;

@@ -91,7 +91,7 @@ function forwardAs(method: string, x: TensorLike, options: MeanOnlyBatchNormOpti
   if (mode === "eval" && given === undefined) {
     fail(method, 'runningMean must be given in mode "eval"; pass it, or use mode "train"');
   }
-  const y = new Target(method, options.out, operand, { x: operand });
+  const y = new Target(method, options.out, operand, [operand]);
   let runningMean = given && fillFrom(passingF64(c), given, 0);
   if (mode === "train") numBatchesTracked++;
   withScratch(() => {
@@ -134,7 +134,7 @@ function backwardAs(
   }
   const geometry = pooled(geometryOf(method, gradient, layout));
   const { c } = geometry;
-  const dx = new Target(method, out, gradient, { dy: gradient });
+  const dx = new Target(method, out, gradient, [gradient]);
   const dbias = withScratch(() => {
     const mean = scratch(8 * c);
     measureChannels(mean, scratch(8 * c), gradient, geometry);

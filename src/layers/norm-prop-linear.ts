@@ -1,12 +1,13 @@
 import { applyAffine, cellGradSums } from "../core/cells.js";
+import { vectorOf } from "../core/channelwise.js";
 import { fail } from "../core/errors.js";
 import { type Geometry, geometryOf, pooled } from "../core/geometry.js";
 import { entryOf, Layer, Parameter, type Saved, type StateEntry, savedInput } from "../core/layer.js";
 import { type DType, kernelsOf, withScratch } from "../core/memory.js";
+import { scaleWhole } from "../core/slices.js";
 import { square } from "../core/special.js";
 import { stageValues, stream } from "../core/stream.js";
 import {
-  arrayClass,
   elementsOf,
   type Operand,
   readAlike,
@@ -133,10 +134,8 @@ function scaledWeight(
 function activate(y: Target, z: Operand, tensor: Tensor, activation: NormPropActivation | null | undefined): void {
   if (activation) {
     const { mean, deviation } = activation;
-    const result = readAlike("activation.forward", "its result", activation.forward(tensor), z, "z");
-    const whole: Geometry = { n: 1, c: 1, s: z.length, order: "rows" };
-    const [at, scale, shift] = [mean, 1 / deviation, 0].map((value) => Float64Array.of(value));
-    applyAffine(y, result, whole, { mean: at, scale, shift });
+    const result = readAlike("activation.forward", "its result", activation.forward(tensor), z);
+    scaleWhole(y, result, 1 / deviation, mean);
     return;
   }
   const { mean, deviation } = normPropRelu;
@@ -162,10 +161,8 @@ function deactivate(dy: Operand, saved: NormPropSaved): Operand {
     });
     return readTensor("normProp", "dz", scaled.result);
   }
-  const whole: Geometry = { n: 1, c: 1, s: dy.length, order: "rows" };
-  const zero = new Float64Array(1);
-  applyAffine(scaled, dy, whole, { mean: zero, scale: zero.map(() => 1 / activation.deviation), shift: zero });
-  return readAlike("activation.backward", "its result", activation.backward(scaled.result, saved.z), z, "z");
+  scaleWhole(scaled, dy, 1 / activation.deviation);
+  return readAlike("activation.backward", "its result", activation.backward(scaled.result, saved.z), z);
 }
 
 function readGamma(method: string, { gamma, activation }: NormPropOptions, units: number): Float64Array {
@@ -188,10 +185,11 @@ export function normPropForwardAs(
   const gamma = readGamma(method, options, o);
   const beta = readValues(method, "beta", options.beta, o, "one for each unit", 0);
   const like = shaped(dtype, yShape);
-  const inputs = { x: input, w: weight };
+  const inputs = [input, weight];
   const y = new Target(method, options.out, like, inputs);
-  for (const [name, operand] of Object.entries(inputs)) {
-    if (y.isPlaceOf(operand)) fail(method, `out must not be ${name}, which the gradient needs; pass another tensor`);
+  for (const operand of inputs) {
+    if (y.isPlaceOf(operand))
+      fail(method, `out must not be ${operand.name}, which the gradient needs; pass another tensor`);
   }
   const z = new Target(method, undefined, like);
   const weightNorm = withScratch(() => {
@@ -228,8 +226,8 @@ export function normPropBackwardAs(
   const weight = savedInput(method, weightNorm);
   const sheets = read(method, input, weight);
   const { dtype, yShape, o } = sheets;
-  const gradient = readAlike(method, "dy", dy, { dtype, shape: yShape }, "the result");
-  const dx = new Target(method, out, input, { x: input, dy: gradient });
+  const gradient = readAlike(method, "dy", dy, { name: "the result", dtype, shape: yShape });
+  const dx = new Target(method, out, input, [input, gradient]);
   const gamma = readGamma(method, options, o);
   const dz = deactivate(gradient, saved);
   const none = new Float64Array(o);
@@ -253,7 +251,7 @@ export function normPropBackwardAs(
     dx: dx.result,
     dw: dweight.dv,
     dgamma: dweight.dg,
-    dbeta: { data: new (arrayClass(dtype))(dbeta), shape: [o] },
+    dbeta: vectorOf(dbeta, dtype),
   };
 }
 

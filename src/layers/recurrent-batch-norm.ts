@@ -1,3 +1,4 @@
+import { vectorOf } from "../core/channelwise.js";
 import { checkCount, checkEps, checkNumber } from "../core/errors.js";
 import { entriesOf, Layer, type Mode, type Parameter, type StateEntry } from "../core/layer.js";
 import type { DType, TypedArray } from "../core/memory.js";
@@ -96,10 +97,7 @@ export function namedLSTMGradients(
   saved: LSTMSaved | undefined,
 ): RecurrentBatchNormGradients {
   const { norms, ...rest } = lstmBackward(method, dhs, saved);
-  const asTensor = (values: Float64Array): Tensor => ({
-    data: new (arrayClass((saved as LSTMSaved).sizes.dtype))(values),
-    shape: [values.length],
-  });
+  const asTensor = (values: Float64Array) => vectorOf(values, (saved as LSTMSaved).sizes.dtype);
   return {
     ...rest,
     dbias: asTensor(norms.x.dbias),

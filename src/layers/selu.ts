@@ -37,7 +37,7 @@ export function readConstants(
 function forwardAs(method: string, x: TensorLike, options: SeluOptions): { y: Tensor; saved: SeluSaved } {
   const operand = readTensor(method, "x", x);
   const { alpha, lambda } = readConstants(method, options);
-  const y = new Target(method, options.out, operand, { x: operand });
+  const y = new Target(method, options.out, operand, [operand]);
   const k = kernelsOf(operand.dtype);
   stream({ rows: 1, n: operand.length, cut: 1 }, [operand], [y], ([from, to], { n }) => {
     k.eachExpLinear(to, from, n, lambda, lambda * alpha);
@@ -47,8 +47,8 @@ function forwardAs(method: string, x: TensorLike, options: SeluOptions): { y: Te
 
 function backwardAs(method: string, dy: TensorLike, saved: SeluSaved, out: TensorLike | undefined): { dx: Tensor } {
   const x = savedInput(method, saved);
-  const gradient = readAlike(method, "dy", dy, x, "x");
-  const dx = new Target(method, out, x, { x, dy: gradient });
+  const gradient = readAlike(method, "dy", dy, x);
+  const dx = new Target(method, out, x, [x, gradient]);
   const { alpha, lambda } = saved;
   const k = kernelsOf(x.dtype);
   stream({ rows: 1, n: x.length, cut: 1 }, [gradient, x], [dx], ([g, from, to], { n }) => {

@@ -339,7 +339,7 @@ export function streamingNorm(xs: TensorLike, options: StreamingNormOptions = {}
   const eps = checkEps(method, options.eps);
   const weight = readCoefficients(method, "weight", options.weight, first.c, PER_CHANNEL, 1);
   const bias = readCoefficients(method, "bias", options.bias, first.c, PER_CHANNEL, 0);
-  const ys = new Target(method, options.out, operand, { xs: operand });
+  const ys = new Target(method, options.out, operand, [operand]);
   const geometry = pooled(first);
   const data = { x: operand, geometry: { ...geometry, n: steps * geometry.n }, steps };
   const vector = () => passingF64(first.c);

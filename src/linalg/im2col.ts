@@ -176,7 +176,7 @@ export function im2col(x: TensorLike, options: Im2colOptions): Tensor {
   const windows = windowsOf(method, "x", operand.shape, options.kernelSize, options);
   const { n } = windows;
   const { k, p } = columnsOf(windows);
-  const y = new Target(method, options.out, shaped(operand.dtype, [n, k, p]), { x: operand });
+  const y = new Target(method, options.out, shaped(operand.dtype, [n, k, p]), [operand]);
   if (y.isPlaceOf(operand)) fail(method, "out must not be x; pass another tensor");
   withScratch(() => {
     const width = elementBytes(operand.dtype);
@@ -216,7 +216,7 @@ export function col2im(columns: TensorLike, options: Im2colOptions & { shape: re
       `columns has shape ${show(operand.shape)} where ${show([n, k, p])} is needed for images ${show(shape)}`,
     );
   }
-  const x = new Target(method, options.out, shaped(operand.dtype, shape), { columns: operand });
+  const x = new Target(method, options.out, shaped(operand.dtype, shape), [operand]);
   if (x.isPlaceOf(operand)) fail(method, "out must not be columns; pass another tensor");
   withScratch(() => {
     const width = elementBytes(operand.dtype);

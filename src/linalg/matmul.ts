@@ -31,8 +31,8 @@ export function matmul(a: TensorLike, b: TensorLike, options: MatmulOptions = {}
   const { transposeA = false, transposeB = false } = options;
   const left = readTensor(method, "a", a);
   const right = readTensor(method, "b", b);
-  const factors = { a: left, b: right };
-  for (const [name, { shape }] of Object.entries(factors)) {
+  const factors = [left, right];
+  for (const { name, shape } of factors) {
     if (shape.length !== 2) fail(method, `${name} must be a matrix [rows, columns], got shape ${show(shape)}`);
   }
   if (left.dtype !== right.dtype) fail(method, `b is ${right.dtype} where a is ${left.dtype}; convert one of them`);
@@ -46,8 +46,8 @@ export function matmul(a: TensorLike, b: TensorLike, options: MatmulOptions = {}
     );
   }
   const out = new Target(method, options.out, shaped(left.dtype, [m, n]), factors);
-  for (const [name, operand] of Object.entries(factors)) {
-    if (out.isPlaceOf(operand)) fail(method, `out must not be ${name}; pass another tensor`);
+  for (const factor of factors) {
+    if (out.isPlaceOf(factor)) fail(method, `out must not be ${factor.name}; pass another tensor`);
   }
   const kernel = kernelsOf(left.dtype).matmul;
   const width = elementBytes(left.dtype);

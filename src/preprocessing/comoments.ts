@@ -148,12 +148,12 @@ export abstract class ComomentTransform extends RowTransform<ComomentState> {
     const n = state.features;
     if (!back) {
       checkFeatures(method, "x", x.shape[1], n);
-      return multiplyRows(method, "x", x, out, { subtract: state.mean, matrix: forth, columns: components, isWide });
+      return multiplyRows(method, x, out, { subtract: state.mean, matrix: forth, columns: components, isWide });
     }
     if (x.shape[1] !== components) {
       fail(method, `x has ${x.shape[1]} columns where transform gives ${components}; pass rows that it gave`);
     }
-    return multiplyRows(method, "x", x, out, { matrix, columns: n, add: state.mean, isWide });
+    return multiplyRows(method, x, out, { matrix, columns: n, add: state.mean, isWide });
   }
 
   /**
@@ -176,7 +176,7 @@ export abstract class ComomentTransform extends RowTransform<ComomentState> {
       for (let j = 0; j < components; j++) matrix[j * features + i] = forth[i * components + j];
     }
     const isWide = g.dtype === "float64" || amplification > MOST_AMPLIFICATION;
-    return { dx: multiplyRows(method, "dy", g, out, { matrix, columns: features, isWide }) };
+    return { dx: multiplyRows(method, g, out, { matrix, columns: features, isWide }) };
   }
 
   /** @internal */
@@ -267,14 +267,13 @@ interface Product {
 /** (x − subtract)·matrix + add, in the element type of x. */
 function multiplyRows(
   method: string,
-  name: string,
   x: Operand,
   out: TensorLike | undefined,
   { subtract, matrix, columns, add, isWide }: Product,
 ): Tensor {
   const [rows, n] = x.shape;
-  const y = new Target(method, out, { ...x, shape: [rows, columns], length: rows * columns }, { [name]: x });
-  if (n !== columns && y.isPlaceOf(x)) fail(method, `out must not be ${name}, whose rows are of another length`);
+  const y = new Target(method, out, { ...x, shape: [rows, columns], length: rows * columns }, [x]);
+  if (n !== columns && y.isPlaceOf(x)) fail(method, `out must not be ${x.name}, whose rows are of another length`);
   const dtype = isWide ? "float64" : "float32";
   const k = kernelsOf(dtype);
   const [width, widthX] = [elementBytes(dtype), elementBytes(x.dtype)];

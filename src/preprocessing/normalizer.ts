@@ -33,7 +33,7 @@ export function normalize(x: RowsLike, options: NormalizeOptions = {}): Tensor {
 function normalizeRows(method: string, x: RowsLike, options: NormalizeOptions): Tensor {
   const norm = checkOneOf(method, "norm", options.norm ?? "l2", ["l1", "l2", "max"]);
   const operand = readRows(method, "x", x);
-  const y = new Target(method, options.out, operand, { x: operand });
+  const y = new Target(method, options.out, operand, [operand]);
   const [rows, n] = operand.shape;
   const k = kernelsOf(operand.dtype);
   const kernel = { l1: k.rowUnit1, l2: k.rowUnit2, max: k.rowUnitMax }[norm];
@@ -65,7 +65,7 @@ export function normalizeBackward(
   const operand = readRows(method, "x", x);
   const gradient = readRows(method, "dy", dy);
   checkSame(method, "dy", gradient, operand, "x");
-  const dx = new Target(method, options.out, operand, { dy: gradient, x: operand });
+  const dx = new Target(method, options.out, operand, [gradient, operand]);
   const [rows, n] = operand.shape;
   const k = kernelsOf(operand.dtype);
   const kernel = { l1: k.rowUnitGrad1, l2: k.rowUnitGrad2 }[norm];

@@ -42,7 +42,7 @@ function fromRows(method: string, name: string, rows: readonly ArrayLike<number>
       heap[i * n + j] = value;
     }
   });
-  return { dtype: "float64", shape: [rows.length, n], length: heap.length, heap, pointer: 0 };
+  return { name, dtype: "float64", shape: [rows.length, n], length: heap.length, heap, pointer: 0 };
 }
 
 /** Checks an argument of rows; its shape is [rows, features]. */
@@ -212,7 +212,7 @@ export class ColumnAffine {
 
   /** The rows transformed into `out` or a new tensor. */
   transform(method: string, x: Operand, out: TensorLike | undefined): Tensor {
-    const y = new Target(method, out, x, { x });
+    const y = new Target(method, out, x, [x]);
     if (this.#coefficients.BYTES_PER_ELEMENT === elementBytes(x.dtype)) this.#apply(y, x);
     else {
       const heap = Float64Array.from(elementsOf(x));

@@ -1,5 +1,5 @@
-import { applyAffine } from "../core/cells.js";
 import { checkCount, checkNumber, fail, show } from "../core/errors.js";
+import { scaleWhole } from "../core/slices.js";
 import { square } from "../core/special.js";
 import { readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
 
@@ -110,10 +110,8 @@ export function exponentialMomentumBuffer(
   const operand = readTensor(method, "w", w);
   const { phases, weightDecay, momentum } = readConfig(method, config);
   const alpha = growthOf(method, phases[0].lr, weightDecay, momentum);
-  const y = new Target(method, options.out, operand, { w: operand });
-  const zero = new Float64Array(1);
-  const scale = zero.map(() => (alpha - 1) / (alpha * phases[0].lr));
-  applyAffine(y, operand, { n: 1, c: 1, s: operand.length, order: "rows" }, { mean: zero, scale, shift: zero });
+  const y = new Target(method, options.out, operand, [operand]);
+  scaleWhole(y, operand, (alpha - 1) / (alpha * phases[0].lr));
   return y.result;
 }
 

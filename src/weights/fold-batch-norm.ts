@@ -3,6 +3,7 @@ import { kernelsOf, withScratch } from "../core/memory.js";
 import { stageF64, stream } from "../core/stream.js";
 import {
   arrayClass,
+  checkAxis,
   type Operand,
   readTensor,
   readValues,
@@ -93,13 +94,9 @@ export function foldBatchNorm(
   const method = "foldBatchNorm";
   const weight = readTensor(method, "weight", map?.weight);
   const { shape } = weight;
-  const axes = (typeof options.axis === "object" ? [...options.axis] : [options.axis ?? 0]).map((axis) => {
-    const found = axis < 0 ? axis + shape.length : axis;
-    if (!Number.isSafeInteger(found) || found < 0 || found >= shape.length) {
-      fail(method, `axis must name a dimension of weight, whose shape is ${show(shape)}, got ${show(axis)}`);
-    }
-    return found;
-  });
+  const axes = (typeof options.axis === "object" ? [...options.axis] : [options.axis ?? 0]).map((axis) =>
+    checkAxis(method, "axis", axis, shape, "weight"),
+  );
   if (axes.length === 0) fail(method, "axis must name at least one dimension of weight, got []");
   const groups = options.groups ?? 1;
   if (!Number.isSafeInteger(groups) || groups < 1 || shape[0] % groups !== 0) {
@@ -123,7 +120,7 @@ export function foldBatchNorm(
 
   const scale = new Float64Array(channels);
   for (let c = 0; c < channels; c++) scale[c] = gamma[c] / Math.sqrt(variance[c] + eps);
-  const folded = new Target(method, options.out, weight, { weight });
+  const folded = new Target(method, options.out, weight, [weight]);
   // Elements behind the last of the axes stand side by side and share their channel; those runs take one channel after the
   // other, over all that the axes span, and begin anew.
   const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((product, size) => product * size, 1));

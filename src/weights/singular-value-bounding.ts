@@ -51,7 +51,7 @@ export function singularValueBounding(w: TensorLike, options: SingularValueBound
   const method = "singularValueBounding";
   const operand = readTensor(method, "w", w);
   const bound = 1 + checkNumber(method, "epsilon", options.epsilon ?? 0.5, 0);
-  const y = new Target(method, options.out, operand, { w: operand });
+  const y = new Target(method, options.out, operand, [operand]);
   const units = operand.shape.length === 0 ? 1 : operand.shape[0];
   const values = Float64Array.from(elementsOf(operand));
   const found = svd({ data: values, shape: [units, operand.length / units] });

@@ -1,6 +1,6 @@
-import { applyAffine, cellGradSums } from "../core/cells.js";
+import { cellGradSums } from "../core/cells.js";
 import { checkCount, checkNumber, fail } from "../core/errors.js";
-import type { Geometry } from "../core/geometry.js";
+import { oneCell } from "../core/geometry.js";
 import {
   entryOf,
   keepInput,
@@ -21,6 +21,7 @@ import {
   withScratch,
 } from "../core/memory.js";
 import { normalValues, readSeed } from "../core/random.js";
+import { scaleWhole } from "../core/slices.js";
 import { square } from "../core/special.js";
 import { stageValues, stream } from "../core/stream.js";
 import {
@@ -150,8 +151,6 @@ interface Vectors {
   sigma: number;
 }
 
-/** The weight in linear memory, until the end of the enclosing `withScratch`. */
-
 /**
  * Steps of power iteration from u (or, without a step, u and v as they are), and the singular value they find. w is in
  * linear memory.
@@ -175,8 +174,6 @@ function ofVector(w: Operand, eps: number): Vectors {
   return { u, v: arrayClass(w.dtype).of(1), sigma: Math.max(dot(u, values), eps) };
 }
 
-const whole = (w: Operand): Geometry => ({ n: 1, c: 1, s: w.length, order: "rows" });
-
 function forwardAs(method: string, w: TensorLike, options: SpectralNormOptions): SpectralNormResult {
   const operand = readTensor(method, "w", w);
   const dim = readDim(method, options.dim ?? 0, operand.shape, "w") as number;
@@ -192,14 +189,13 @@ function forwardAs(method: string, w: TensorLike, options: SpectralNormOptions):
   const v = new round(readValues(method, "v", options.v, rest, "one for each element of a slice of w", 0));
   if (steps === 0 && !options.v)
     fail(method, "v must be given where nPowerIterations is 0; pass that of the call before");
-  const y = new Target(method, options.out, operand, { w: operand });
+  const y = new Target(method, options.out, operand, [operand]);
   const found = withScratch(() => {
     const isVector = operand.shape.length === 1;
     const source = isVector ? operand : inMemory(operand);
     const vectors = isVector ? ofVector(operand, eps) : iterate(source, matrix, { u, v }, steps, eps);
     const scale = vectors.sigma === 0 ? 0 : 1 / vectors.sigma;
-    const zero = new Float64Array(1);
-    applyAffine(y, source, whole(source), { mean: zero, scale: zero.map(() => scale), shift: zero });
+    scaleWhole(y, source, scale);
     return vectors;
   });
   return {
@@ -217,13 +213,13 @@ function backwardAs(
   saved: SpectralNormSaved,
   out: TensorLike | undefined,
 ): { dw: Tensor } {
-  const w = savedInput(method, saved);
-  const gradient = readAlike(method, "dw", dw, w, "w");
-  const result = new Target(method, out, w, { w, dw: gradient });
+  const w = savedInput(method, saved, "w");
+  const gradient = readAlike(method, "dw", dw, w);
+  const result = new Target(method, out, w, [w, gradient]);
   const { u, v, sigma } = saved;
   const { outer, d, inner } = matrixOf(w.shape, saved.dim);
   const rsigma = sigma === 0 ? 0 : 1 / sigma;
-  const [along] = cellGradSums(gradient, w, whole(w), new Float64Array(1)).dyx;
+  const [along] = cellGradSums(gradient, w, oneCell(w), new Float64Array(1)).dyx;
   const share = -along * rsigma * rsigma;
   // Where each slice is a column, the tensor is the matrix transposed.
   const [rows, columns] = inner === 1 ? [v, u] : [u, v];

@@ -41,7 +41,7 @@ function forwardAs(method: string, w: TensorLike, options: UnitNormOptions): { y
   const operand = readTensor(method, "w", w);
   const slices = readSlices(method, operand, options.axes);
   const eps = checkNumber(method, "eps", options.eps ?? 1e-12, 0, true);
-  const y = new Target(method, options.out, operand, { w: operand });
+  const y = new Target(method, options.out, operand, [operand]);
   const length = directSlices(y, operand, slices, new Float64Array(slices.count).fill(1), eps);
   return { y: y.result, saved: { x: keepInput(w, operand, y), length, options: { axes: options.axes, eps } } };
 }
@@ -85,10 +85,10 @@ export function unitNormBackward(
   options: { out?: TensorLike } = {},
 ): { dw: Tensor } {
   const method = "unitNormBackward";
-  const w = savedInput(method, saved);
-  const gradient = readAlike(method, "dy", dy, w, "w");
+  const w = savedInput(method, saved, "w");
+  const gradient = readAlike(method, "dy", dy, w);
   const slices = readSlices(method, w, saved.options.axes);
-  const dw = new Target(method, options.out, w, { w, dy: gradient });
+  const dw = new Target(method, options.out, w, [w, gradient]);
   const ones = new Float64Array(slices.count).fill(1);
   directSlicesGrad(dw, gradient, w, slices, ones, saved.options.eps as number, saved.length);
   return { dw: dw.result };

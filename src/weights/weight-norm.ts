@@ -1,4 +1,5 @@
-import { checkNumber, fail, show } from "../core/errors.js";
+import { vectorOf } from "../core/channelwise.js";
+import { checkNumber, fail } from "../core/errors.js";
 import { geometryOf, type Layout, pooled } from "../core/geometry.js";
 import { applyGroups, byChannel, channelMoments } from "../core/grouped.js";
 import {
@@ -14,7 +15,7 @@ import {
 import { varianceOf } from "../core/moments.js";
 import { directSlices, directSlicesGrad, type Slices, sliceLengths, slicesOf } from "../core/slices.js";
 import {
-  arrayClass,
+  checkAxis,
   elementsOf,
   type Operand,
   readAlike,
@@ -62,11 +63,7 @@ export function readDim(
   name: string,
 ): number | null {
   if (dim === null) return null;
-  const axis = (dim ?? 0) < 0 ? (dim ?? 0) + shape.length : (dim ?? 0);
-  if (!Number.isSafeInteger(axis) || axis < 0 || axis >= shape.length) {
-    fail(method, `dim must name a dimension of ${name}, whose shape is ${show(shape)}, got ${show(dim)}`);
-  }
-  return axis;
+  return checkAxis(method, "dim", dim ?? 0, shape, name);
 }
 
 interface Units {
@@ -92,7 +89,7 @@ export function weightNormForwardAs(
 ): { w: Tensor; saved: WeightNormSaved } {
   const operand = readTensor(method, "v", v);
   const { slices, g, eps } = readUnits(method, operand, options);
-  const w = new Target(method, options.out, operand, { v: operand });
+  const w = new Target(method, options.out, operand, [operand]);
   const length = directSlices(w, operand, slices, g, eps);
   const { out, ...kept } = options;
   return { w: w.result, saved: { x: keepInput(v, operand, w), length, options: kept } };
@@ -105,12 +102,12 @@ export function weightNormBackwardAs(
   saved: WeightNormSaved,
   out: TensorLike | undefined,
 ): WeightNormGradients {
-  const v = savedInput(method, saved);
-  const gradient = readAlike(method, "dw", dw, v, "v");
+  const v = savedInput(method, saved, "v");
+  const gradient = readAlike(method, "dw", dw, v);
   const { slices, g, eps } = readUnits(method, v, saved.options);
-  const dv = new Target(method, out, v, { v, dw: gradient });
+  const dv = new Target(method, out, v, [v, gradient]);
   const dg = directSlicesGrad(dv, gradient, v, slices, g, eps, saved.length);
-  return { dv: dv.result, dg: { data: new (arrayClass(v.dtype))(dg), shape: slices.shape } };
+  return { dv: dv.result, dg: vectorOf(dg, v.dtype, slices.shape) };
 }
 
 /**
@@ -211,11 +208,7 @@ export function weightNormInit(
     none,
   );
   const bias = options.meanOnly ? none : g.map((value, i) => -mean[i] * value);
-  const asTensor = (values: Float64Array): Tensor => ({
-    data: new (arrayClass(operand.dtype))(values),
-    shape: [geometry.c],
-  });
-  return { g: asTensor(g), bias: asTensor(bias), y: y.result };
+  return { g: vectorOf(g, operand.dtype), bias: vectorOf(bias, operand.dtype), y: y.result };
 }
 
 export interface WeightNormConfig {
