@@ -195,6 +195,9 @@ export function shaped(dtype: DType, shape: readonly number[]): Operand {
   return { name: "the result", dtype, shape, length, heap: null, pointer: 0 };
 }
 
+/** Where elements are, and how many. */
+type Place = Pick<Operand, "dtype" | "length" | "heap" | "pointer">;
+
 /** What other tensors have to be like. */
 type Like = Pick<Operand, "name" | "dtype" | "shape">;
 
@@ -263,7 +266,7 @@ export function readVector(
 }
 
 /** The elements of an operand, wherever they are. */
-export function elementsOf(operand: Pick<Operand, "dtype" | "length" | "heap" | "pointer">): TypedArray {
+export function elementsOf(operand: Place): TypedArray {
   if (operand.heap !== null) return operand.heap;
   const from = operand.pointer / elementBytes(operand.dtype);
   return heapOf(operand.dtype).subarray(from, from + operand.length);
@@ -355,6 +358,27 @@ export function readAlike(method: string, name: string, value: unknown, like: Li
   return operand;
 }
 
+/** Whether writing an array would overwrite part of another; not where they begin at the same place. */
+function overlapsInPart(to: Place, from: Place): boolean {
+  const a = to.heap;
+  const b = from.heap;
+  if ((a === null) !== (b === null) || (a !== null && a.buffer !== b?.buffer)) return false;
+  const start = a?.byteOffset ?? to.pointer;
+  const fromStart = b?.byteOffset ?? from.pointer;
+  const end = start + to.length * elementBytes(to.dtype);
+  const fromEnd = fromStart + from.length * elementBytes(from.dtype);
+  return start !== fromStart && start < fromEnd && fromStart < end;
+}
+
+/** Throws where writing a result would overwrite part of an input before it is read; the same array is fine. */
+function checkOverlap(method: string, to: Place, inputs: readonly Operand[]): void {
+  for (let i = 0; i < inputs.length; i++) {
+    if (!overlapsInPart(to, inputs[i])) continue;
+    const { name } = inputs[i];
+    fail(method, `out overlaps ${name} in part; pass the very array of ${name} to work in place, or another`);
+  }
+}
+
 /** Where a result goes: `out` when it was given, else a new heap array, made when the size of the work is known. */
 export class Target {
   readonly shape: readonly number[];
@@ -377,11 +401,7 @@ export class Target {
     checkSame(method, "out", operand, like, "the input");
     this.heap = operand.heap;
     this.pointer = operand.pointer;
-    for (const input of inputs ?? []) {
-      if (!this.#overlaps(input)) continue;
-      const { name } = input;
-      fail(method, `out overlaps ${name} in part; pass the very array of ${name} to work in place, or another`);
-    }
+    if (inputs !== undefined) checkOverlap(method, this, inputs);
   }
 
   /** Whether elements have to be copied out of linear memory. */
@@ -418,17 +438,5 @@ export class Target {
     if (this.#given === undefined || this.#given === null) return false;
     if (this.heap === null || input.heap === null) return this.heap === input.heap && this.pointer === input.pointer;
     return this.heap.buffer === input.heap.buffer && this.heap.byteOffset === input.heap.byteOffset;
-  }
-
-  /** Whether writing the result would overwrite part of an input before it is read. */
-  #overlaps(input: Operand): boolean {
-    const a = this.heap;
-    const b = input.heap;
-    if ((a === null) !== (b === null) || (a !== null && a.buffer !== b?.buffer)) return false;
-    const start = a?.byteOffset ?? this.pointer;
-    const inputStart = b?.byteOffset ?? input.pointer;
-    const end = start + this.length * elementBytes(this.dtype);
-    const inputEnd = inputStart + input.length * elementBytes(input.dtype);
-    return start !== inputStart && start < inputEnd && inputStart < end;
   }
 }

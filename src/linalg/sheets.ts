@@ -18,7 +18,7 @@ import {
 } from "../core/memory.js";
 import { type Slices, slicesOf } from "../core/slices.js";
 import { stageValues, stageWhole } from "../core/stream.js";
-import { elementsOf, type Operand, shaped, Target } from "../core/tensor.js";
+import { elementsOf, type Operand, Target } from "../core/tensor.js";
 import {
   columnsOf,
   eachSample,
@@ -141,7 +141,7 @@ export interface Block extends Operand {
 /** A block of scratch for a sheet or a weight: rows of n elements. */
 export function scratchBlock(dtype: DType, rows: number, n: number): Block {
   const pointer = scratch(rows * n * elementBytes(dtype));
-  const operand: Operand = { ...shaped(dtype, [rows, n]), pointer };
+  const operand: Operand = { name: "scratch", dtype, shape: [rows, n], length: rows * n, heap: null, pointer };
   const out = { data: elementsOf(operand), shape: operand.shape };
   return { ...operand, target: new Target("scratch", out, operand) };
 }
