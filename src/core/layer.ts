@@ -172,12 +172,17 @@ export interface Saved {
   readonly x: TensorLike | null;
 }
 
+/** What a backward pass says where there is nothing to go back through. */
+export function failBeforeForward(method: string): never {
+  fail(method, "there is no forward pass to go back through; call forward first");
+}
+
 /**
  * The input that a forward pass kept, under its name there, checked again: it may have been disposed of, or written over
  * by `out`.
  */
 export function savedInput(method: string, saved: Saved | undefined, name = "x"): Operand {
-  if (saved === undefined) fail(method, "there is no forward pass to go back through; call forward first");
+  if (saved === undefined) failBeforeForward(method);
   if (typeof saved !== "object" || saved === null || !("x" in saved)) {
     fail(method, `saved must come from the forward function, got ${show(saved)}`);
   }

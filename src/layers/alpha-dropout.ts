@@ -1,5 +1,5 @@
 import { checkFinite, checkNumber, fail, show } from "../core/errors.js";
-import { Layer } from "../core/layer.js";
+import { failBeforeForward, Layer } from "../core/layer.js";
 import { heap8, kernelsOf, scratch, withScratch } from "../core/memory.js";
 import { keepElements, readSeed, type Seed } from "../core/random.js";
 import { square } from "../core/special.js";
@@ -107,7 +107,7 @@ function backwardAs(
   saved: AlphaDropoutSaved,
   out: TensorLike | undefined,
 ): { dx: Tensor } {
-  if (saved === undefined) fail(method, "there is no forward pass to go back through; call forward first");
+  if (saved === undefined) failBeforeForward(method);
   const gradient = readAlike(method, "dy", dy, { name: "x", ...saved.like });
   const dx = new Target(method, out, gradient, [gradient]);
   choose(dx, gradient, saved.choice, saved.scale, 0, 0);

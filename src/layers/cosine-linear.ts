@@ -23,6 +23,7 @@ import {
   type TensorLike,
   type VectorLike,
 } from "../core/tensor.js";
+import { writeSample } from "../linalg/im2col.js";
 import {
   asMatrix,
   denseShape,
@@ -36,7 +37,6 @@ import {
   WeightGradient,
   wBlock,
   writeInputGradient,
-  writeSheet,
   xBlock,
 } from "../linalg/sheets.js";
 import { lecunNormal } from "../weights/lecun-normal.js";
@@ -133,7 +133,7 @@ export function cosineForwardAs(
       rows.push(found);
       const factors = product(found.rlength, scale);
       scaleSlices(rowsBlock.target, sheet, sheets.xSlices, found.mean, factors);
-      writeSheet(y, sheets, index, (at) => {
+      writeSample(y, sheets.count, index, (at) => {
         multiply(at, rowsBlock, unitsBlock, sheets);
         if (bias === null) return;
         const last = product(bias, units.rlength);

@@ -6,7 +6,7 @@
  *     c_t = σ(f)·c_{t−1} + σ(i)·tanh(g),  h_t = σ(o)·tanh(norm_c(c_t))
  */
 import { fail, show } from "../core/errors.js";
-import { Parameter } from "../core/layer.js";
+import { failBeforeForward, Parameter } from "../core/layer.js";
 import { type DType, elementBytes, kernelsOf } from "../core/memory.js";
 import {
   elementsOf,
@@ -211,7 +211,7 @@ export interface LSTMGradients {
 
 /** Back through time from the gradient of every hidden state; frees what the forward pass kept. */
 export function lstmBackward(method: string, dhs: TensorLike, saved: LSTMSaved | undefined): LSTMGradients {
-  if (!saved?.states) fail(method, "there is no forward pass to go back through; call forward first");
+  if (!saved?.states) failBeforeForward(method);
   const { sizes, states, weights, back } = saved;
   const { steps, batch, units, dtype } = sizes;
   if (states.hidden.disposed) fail(method, "saved was used or disposed of; run forward again");

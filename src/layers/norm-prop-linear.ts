@@ -19,6 +19,7 @@ import {
   type TensorLike,
   type VectorLike,
 } from "../core/tensor.js";
+import { writeSample } from "../linalg/im2col.js";
 import {
   type Block,
   denseShape,
@@ -33,7 +34,6 @@ import {
   wBlock,
   writeInputGradient,
   writeProductForInput,
-  writeSheet,
 } from "../linalg/sheets.js";
 import { lecunNormal } from "../weights/lecun-normal.js";
 import { type WeightNormSaved, weightNormBackwardAs, weightNormForwardAs } from "../weights/weight-norm.js";
@@ -196,7 +196,7 @@ export function normPropForwardAs(
     const { block, saved } = scaledWeight(method, w, weight.shape, sheets, gamma);
     eachSheet(input, sheets, (sheet, index) => {
       const staged = inMemory(sheet);
-      writeSheet(z, sheets, index, (at) => multiply(at, staged, block, sheets));
+      writeSample(z, sheets.count, index, (at) => multiply(at, staged, block, sheets));
     });
     return saved;
   });

@@ -157,6 +157,17 @@ export function eachSample(x: Operand, samples: number, each: (at: number, sampl
   });
 }
 
+/** Has `write` fill sample `index` of y, in its place or in scratch. */
+export function writeSample(y: Target, samples: number, index: number, write: (at: number) => void): void {
+  const size = y.length / samples;
+  withScratch(() => {
+    const width = elementBytes(y.dtype);
+    const at = y.staged ? scratch(size * width) : y.pointer + index * size * width;
+    write(at);
+    if (y.staged) y.take(at, index * size, size);
+  });
+}
+
 /**
  * The windows of a convolution as columns of a matrix, so that a convolution is a matrix product.
  *
@@ -178,14 +189,8 @@ export function im2col(x: TensorLike, options: Im2colOptions): Tensor {
   const { k, p } = columnsOf(windows);
   const y = new Target(method, options.out, shaped(operand.dtype, [n, k, p]), [operand]);
   if (y.isPlaceOf(operand)) fail(method, "out must not be x; pass another tensor");
-  withScratch(() => {
-    const width = elementBytes(operand.dtype);
-    const staged = y.staged ? scratch(k * p * width) : 0;
-    eachSample(operand, n, (at, sample) => {
-      const to = staged || y.pointer + sample * k * p * width;
-      writeColumns(operand.dtype, to, at, windows);
-      if (staged) y.take(staged, sample * k * p, k * p);
-    });
+  eachSample(operand, n, (from, sample) => {
+    writeSample(y, n, sample, (to) => writeColumns(operand.dtype, to, from, windows));
   });
   return y.result;
 }
@@ -218,15 +223,8 @@ export function col2im(columns: TensorLike, options: Im2colOptions & { shape: re
   }
   const x = new Target(method, options.out, shaped(operand.dtype, shape), [operand]);
   if (x.isPlaceOf(operand)) fail(method, "out must not be columns; pass another tensor");
-  withScratch(() => {
-    const width = elementBytes(operand.dtype);
-    const size = x.length / n;
-    const staged = x.staged ? scratch(size * width) : 0;
-    eachSample(operand, n, (at, sample) => {
-      const to = staged || x.pointer + sample * size * width;
-      writeImage(operand.dtype, to, at, windows);
-      if (staged) x.take(staged, sample * size, size);
-    });
+  eachSample(operand, n, (from, sample) => {
+    writeSample(x, n, sample, (to) => writeImage(operand.dtype, to, from, windows));
   });
   return x.result;
 }

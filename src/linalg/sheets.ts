@@ -28,6 +28,7 @@ import {
   windowsOf,
   writeColumns,
   writeImage,
+  writeSample,
 } from "./im2col.js";
 
 export interface Sheets {
@@ -189,16 +190,6 @@ export function readSheet(y: Operand, { p, o }: Sheets, index: number): number {
   return at;
 }
 
-/** Has `write` fill sheet `index` of y, in its place or in scratch. */
-export function writeSheet(y: Target, { p, o }: Sheets, index: number, write: (at: number) => void): void {
-  withScratch(() => {
-    const width = elementBytes(y.dtype);
-    const at = y.staged ? scratch(p * o * width) : y.pointer + index * p * o * width;
-    write(at);
-    if (y.staged) y.take(at, index * p * o, p * o);
-  });
-}
-
 /** Has `write` fill sheet `index` of dx: for convolutions a block of columns, summed into the sample's image. */
 export function writeInputGradient(dx: Target, sheets: Sheets, index: number, write: (target: Target) => void): void {
   const { windows, dtype, count } = sheets;
@@ -209,11 +200,7 @@ export function writeInputGradient(dx: Target, sheets: Sheets, index: number, wr
   withScratch(() => {
     const columns = xBlock(sheets);
     write(columns.target);
-    const size = dx.length / count;
-    const width = elementBytes(dtype);
-    const at = dx.staged ? scratch(size * width) : dx.pointer + index * size * width;
-    writeImage(dtype, at, columns.pointer, windows);
-    if (dx.staged) dx.take(at, index * size, size);
+    writeSample(dx, count, index, (at) => writeImage(dtype, at, columns.pointer, windows));
   });
 }
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { elementBytes, heapOf, withScratch } from "../../src/core/memory.js";
 import { readTensor, Target } from "../../src/core/tensor.js";
 import { im2col, matmul } from "../../src/index.js";
+import { writeSample } from "../../src/linalg/im2col.js";
 import {
   convolutionSheets,
   denseSheets,
@@ -13,7 +14,6 @@ import {
   WeightGradient,
   writeInputGradient,
   writeProductForInput,
-  writeSheet,
 } from "../../src/linalg/sheets.js";
 import { channelsLast, dot, largestDifference, tensorOf } from "../support/numbers.js";
 
@@ -34,7 +34,7 @@ function run(
     const dw = new WeightGradient(sheets);
     eachSheet(input, sheets, (sheet, index) => {
       const staged = inMemory(sheet);
-      writeSheet(y, sheets, index, (at) => multiply(at, staged, unit, sheets));
+      writeSample(y, sheets.count, index, (at) => multiply(at, staged, unit, sheets));
       withScratch(() => {
         const from = readSheet(gradient, sheets, index);
         dw.add(from, staged);
