@@ -55,11 +55,11 @@ export function map<T, P>(
   if (rest) v.storeHead<T>(y + i, p.at<T>(x + i, u + i, w + i, b + i, k0, k1, k2, k3, k4), rest);
 }
 
-/** Runs of at most this many elements pay more for being called than for being worked on. */
-export const SHORT_RUN: i32 = 256;
+/** Runs of at most this many elements are worth working on together; longer ones gain more from four vectors a round. */
+export const FEW: i32 = 64;
 
-/** `mapRuns` over short runs. */
-function mapShortRuns<T, P>(
+/** `map` over `runs` runs of few elements, `step` bytes apart, with the same coefficients. */
+export function mapRuns<T, P>(
   y: usize,
   x: usize,
   u: usize,
@@ -83,32 +83,6 @@ function mapShortRuns<T, P>(
     }
     // @ts-ignore: P has `at`
     if (rest) v.storeHead<T>(y + i, p.at<T>(x + i, u + i, 0, 0, k0, k1, k2, k3, k4), rest);
-    x += step;
-    u += step;
-    y += step;
-  }
-}
-
-/** `map` over `runs` runs of n elements, `step` bytes apart, with the same coefficients. */
-export function mapRuns<T, P>(
-  y: usize,
-  x: usize,
-  u: usize,
-  n: i32,
-  runs: i32,
-  step: usize,
-  k0: v128,
-  k1: v128,
-  k2: v128,
-  k3: v128,
-  k4: v128,
-): void {
-  if (n <= SHORT_RUN) {
-    mapShortRuns<T, P>(y, x, u, n, runs, step, k0, k1, k2, k3, k4);
-    return;
-  }
-  for (let r = 0; r < runs; r++) {
-    map<T, P>(y, x, u, 0, 0, n, k0, k1, k2, k3, k4);
     x += step;
     u += step;
     y += step;

@@ -14,7 +14,7 @@
  */
 import { Affine } from "./affine";
 import { GradientAffine, runGradSums, runSecond } from "./gradient";
-import { mapRuns, SHORT_RUN } from "./loops";
+import { FEW, map, mapRuns } from "./loops";
 import { Center, rowMoments, runM2, runMean, runMoments } from "./moments";
 import { v } from "./vec";
 
@@ -24,7 +24,7 @@ const BLOCK_BYTES: i32 = 1 << 18;
 /** Bytes of a part, over all groups that are worked on together, that are worth a jump to the next part: a page. */
 const PART_BYTES: i32 = 4096;
 
-/** y = (x − mean)·scale + shift over `runs` runs of n elements, `step` bytes apart. */
+/** y = (x − mean)·scale + shift over `runs` runs of n elements, `step` bytes apart: of few elements, or one alone. */
 export function runAffine<T>(
   y: usize,
   x: usize,
@@ -39,10 +39,11 @@ export function runAffine<T>(
   const k0 = v.splat<T>(center);
   const k1 = v.splat<T>(<T>scale);
   const k2 = v.splat<T>(<T>(shift + (<f64>center - mean) * scale));
-  mapRuns<T, Affine>(y, x, 0, n, runs, step, k0, k1, k2, k0, k0);
+  if (runs > 1) mapRuns<T, Affine>(y, x, 0, n, runs, step, k0, k1, k2, k0, k0);
+  else map<T, Affine>(y, x, 0, 0, 0, n, k0, k1, k2, k0, k0);
 }
 
-/** dx = rstd·(weight·dy + slope·(x − mean) + constant) over `runs` runs of n elements, `step` bytes apart. */
+/** dx = rstd·(weight·dy + slope·(x − mean) + constant) over runs as in runAffine. */
 export function runGradAffine<T>(
   dx: usize,
   dy: usize,
@@ -62,12 +63,16 @@ export function runGradAffine<T>(
   const k2 = v.splat<T>(<T>weight);
   const k3 = v.splat<T>(<T>slope);
   const k4 = v.splat<T>(<T>(constant + (<f64>center - mean) * slope));
-  mapRuns<T, GradientAffine>(dx, x, dy, n, runs, step, k0, k1, k2, k3, k4);
+  if (runs > 1) mapRuns<T, GradientAffine>(dx, x, dy, n, runs, step, k0, k1, k2, k3, k4);
+  else map<T, GradientAffine>(dx, x, dy, 0, 0, n, k0, k1, k2, k3, k4);
 }
 
-/** Short runs with coefficients of a period that are worked on at a time, a multiple of the period where several fit. */
-function runsAtOnce(n: i32, bytes: usize, period: i32): i32 {
-  return n > SHORT_RUN ? period : max(1, BLOCK_BYTES / <i32>bytes / period) * period;
+/**
+ * How many runs with the same coefficients, a period apart, are worked on together: of few elements as many as stay in cache
+ * with those between them, else one.
+ */
+function runsTogether(runs: i32, bytes: usize, n: i32, period: i32): i32 {
+  return n > FEW ? 1 : max(1, min(runs, BLOCK_BYTES / <i32>bytes) / period);
 }
 
 /** Run r takes entry (first + r) mod period of the coefficients. */
@@ -84,28 +89,19 @@ export function planeAffine<T>(
 ): void {
   const bytes = <usize>n * sizeof<T>();
   const round = <usize>period * bytes;
-  const block = runsAtOnce(n, bytes, period);
+  let together = runsTogether(runs, bytes, n, period);
+  let i = first % period;
   while (runs > 0) {
-    const size = min(block, runs);
-    let i = first % period;
-    for (let r = 0; r < size && r < period; r++) {
-      const skip = <usize>r * bytes;
+    if (runs < together * period) together = 1;
+    for (let end = x + min(<usize>runs * bytes, round); x < end; x += bytes, y += bytes) {
       const at = (<usize>i) << 3;
-      runAffine<T>(
-        y + skip,
-        x + skip,
-        n,
-        (size - r + period - 1) / period,
-        round,
-        load<f64>(mean + at),
-        load<f64>(scale + at),
-        load<f64>(shift + at),
-      );
+      runAffine<T>(y, x, n, together, round, load<f64>(mean + at), load<f64>(scale + at), load<f64>(shift + at));
       if (++i == period) i = 0;
     }
-    x += <usize>size * bytes;
-    y += <usize>size * bytes;
-    runs -= size;
+    const skip = <usize>(together - 1) * round;
+    x += skip;
+    y += skip;
+    runs -= together * period;
   }
 }
 
@@ -126,19 +122,18 @@ export function planeGradAffine<T>(
 ): void {
   const bytes = <usize>n * sizeof<T>();
   const round = <usize>period * bytes;
-  const block = runsAtOnce(n, bytes, period);
+  let together = runsTogether(runs, bytes, n, period);
+  let i = first % period;
   while (runs > 0) {
-    const size = min(block, runs);
-    let i = first % period;
-    for (let r = 0; r < size && r < period; r++) {
-      const skip = <usize>r * bytes;
+    if (runs < together * period) together = 1;
+    for (let end = x + min(<usize>runs * bytes, round); x < end; x += bytes, dy += bytes, dx += bytes) {
       const at = (<usize>i) << 3;
       runGradAffine<T>(
-        dx + skip,
-        dy + skip,
-        x + skip,
+        dx,
+        dy,
+        x,
         n,
-        (size - r + period - 1) / period,
+        together,
         round,
         load<f64>(mean + at),
         load<f64>(rstd + at),
@@ -148,10 +143,11 @@ export function planeGradAffine<T>(
       );
       if (++i == period) i = 0;
     }
-    x += <usize>size * bytes;
-    dy += <usize>size * bytes;
-    dx += <usize>size * bytes;
-    runs -= size;
+    const skip = <usize>(together - 1) * round;
+    x += skip;
+    dy += skip;
+    dx += skip;
+    runs -= together * period;
   }
 }
 
@@ -189,6 +185,9 @@ function groupsAtOnce(parts: i32, partBytes: i32): i32 {
   const fit = BLOCK_BYTES / partBytes / parts;
   return max(1, min(worth, fit));
 }
+
+/** Runs of at most this many elements pay more for lanes to be summed, divisions and calls than for being read. */
+const SHORT_RUN: i32 = 256;
 
 /** Bytes and runs that are reduced together where runs are short: no lane sums more terms than in a block of moments.ts. */
 const SHORT_BLOCK_BYTES: i32 = 4096;
@@ -427,6 +426,8 @@ export function planeNormalize<T>(
   const length = width * n;
   const total = <f64>parts * <f64>length;
   const block = groupsAtOnce(parts, length * sizeof<T>());
+  // Parts of few elements are worked on together.
+  const together = n > FEW ? 1 : parts;
   for (let g = 0; g < groups; g += block) {
     const size = min(block, groups - g);
     planeMoments<T>(mean, m2, x, size, parts, length, step, 0);
@@ -441,7 +442,11 @@ export function planeNormalize<T>(
       let entry = (<usize>(((first + g + i) % period) * width)) << 3;
       for (let w = 0; w < width; w++) {
         const scale = r * load<f64>(weight + entry);
-        runAffine<T>(y + skip, x + skip, n, parts, stepBytes, m, scale, load<f64>(bias + entry));
+        const shift = load<f64>(bias + entry);
+        for (let p = 0; p < parts; p += together) {
+          const at = skip + <usize>p * stepBytes;
+          runAffine<T>(y + at, x + at, n, together, stepBytes, m, scale, shift);
+        }
         entry += 8;
         skip += bytes;
       }
@@ -490,10 +495,12 @@ export function planeNormalizeGrad<T>(
   const length = width * n;
   const total = <f64>parts * <f64>length;
   const block = groupsAtOnce(parts, length * sizeof<T>());
+  // Parts of few elements are worked on together.
+  const together = n > FEW ? 1 : parts;
   for (let g = 0; g < groups; g += block) {
     const size = min(block, groups - g);
-    const together = width == 1 && isShort(n, parts);
-    if (together) {
+    const summed = width == 1 && isShort(n, parts);
+    if (summed) {
       planeGroupGradSums<T>(sumG, sumGD, dy, x, mean, size, parts, n, step, 0);
       for (let i = 0; i < size; i++) {
         const at = (<usize>i) << 3;
@@ -507,7 +514,7 @@ export function planeNormalizeGrad<T>(
         Sum.add(dbias + entry, sum);
       }
     }
-    for (let p = 0; p < parts && !together; p++) {
+    for (let p = 0; p < parts && !summed; p++) {
       let skip = <usize>p * stepBytes;
       for (let i = 0; i < size; i++) {
         const at = (<usize>i) << 3;
@@ -535,8 +542,11 @@ export function planeNormalizeGrad<T>(
       const constant = -(load<f64>(sumG + at) / total);
       let entry = (<usize>(((first + g + i) % period) * width)) << 3;
       for (let w = 0; w < width; w++) {
-        const weightHere = load<f64>(weight + entry);
-        runGradAffine<T>(dx + skip, dy + skip, x + skip, n, parts, stepBytes, m, r, weightHere, slope, constant);
+        const factor = load<f64>(weight + entry);
+        for (let p = 0; p < parts; p += together) {
+          const at = skip + <usize>p * stepBytes;
+          runGradAffine<T>(dx + at, dy + at, x + at, n, together, stepBytes, m, r, factor, slope, constant);
+        }
         entry += 8;
         skip += bytes;
       }
