@@ -1,11 +1,11 @@
 /**
- * Builds the package: AssemblyScript to wasm, the wasm and its signatures to a module of src/core, and src to dist.
+ * Builds the package: AssemblyScript to wasm, the wasm and its signatures to a file of src/core, and src to dist.
  *
  *   node scripts/build.mjs            everything
  *   node scripts/build.mjs --kernels  the kernels only (what tests, lint and type checks need)
  *   node scripts/build.mjs --debug    the kernels unoptimized, with names and a source map
  */
-import { execFileSync } from "node:child_process";
+import { execFile, execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
   chmodSync,
@@ -20,13 +20,16 @@ import {
 import { createRequire } from "node:module";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { build } from "esbuild";
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const target = process.argv.includes("--debug") ? "debug" : "release";
-const wasm = path.join(root, "dist/kernels", `${target}.wasm`);
+/** The parts of the kernels: folders of assembly/, each a module of its own in the package's usual entry. */
+const PARTS = ["rows", "columns", "linear", "functions", "data"];
+const wasmOf = (name) => path.join(root, "dist/kernels", `${name}.wasm`);
+const allWasm = wasmOf("all");
 const generated = path.join(root, "src/core/kernels.generated.ts");
-const sharedWasm = path.join(root, "dist/kernels/shared.wasm");
 const sharedGenerated = path.join(root, "src/threads/kernels.generated.ts");
 const bin = (name, file) =>
   path.join(path.dirname(createRequire(import.meta.url).resolve(`${name}/package.json`)), file);
@@ -39,11 +42,11 @@ function newest(file) {
 }
 
 /**
- * Writes the f32 and f64 form of every kernel: of each exported function over one type T, except parts of kernels, whose
- * names begin with "run". Left alone where nothing has changed, so that the build sees no newer source.
+ * Writes the f32 and f64 form of every kernel of a part: of each exported function over one type T, except parts of
+ * kernels, whose names begin with "run". Left alone where nothing has changed, so that the build sees no newer source.
  */
-function instantiateKernels() {
-  const folder = path.join(root, "assembly");
+function instantiateKernels(part) {
+  const folder = path.join(root, "assembly", part);
   const file = path.join(folder, "kernels.generated.ts");
   const imports = [];
   const forms = [];
@@ -66,53 +69,87 @@ function instantiateKernels() {
   if (!existsSync(file) || readFileSync(file, "utf8") !== code) writeFileSync(file, code);
 }
 
-function buildKernels() {
-  instantiateKernels();
+/** Compiles files of assembly/ to one module. */
+async function compile(name, target, ...entries) {
+  const options = ["--outFile", wasmOf(name), "--target", target, "--transform", "./scripts/keep-functions.mjs"];
+  const asc = bin("assemblyscript", "bin/asc.js");
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, [asc, ...entries, ...options], { cwd: root });
+  process.stderr.write(stdout + stderr);
+}
+
+async function buildKernels() {
+  for (const part of PARTS) instantiateKernels(part);
   const sources = ["assembly", "asconfig.json", "scripts", "package.json"].map((name) => path.join(root, name));
+  const built = [...["all", "shared", ...PARTS].map(wasmOf), generated, sharedGenerated];
   const upToDate =
-    existsSync(wasm) &&
-    existsSync(generated) &&
-    existsSync(sharedGenerated) &&
-    Math.min(newest(wasm), newest(generated), newest(sharedGenerated)) > Math.max(...sources.map(newest)) &&
+    built.every((file) => existsSync(file)) &&
+    Math.min(...built.map(newest)) > Math.max(...sources.map(newest)) &&
     readFileSync(generated, "utf8").includes(`// ${target}\n`);
   if (upToDate) return;
-  run(bin("assemblyscript", "bin/asc.js"), "--target", target, "--transform", "./scripts/keep-functions.mjs");
-  // asc writes the signatures of the exports beside the module; they become an interface of the package's own.
-  const declarations = readFileSync(path.join(root, "dist/kernels", `${target}.d.ts`), "utf8");
-  const signatures = [...declarations.matchAll(/export function (\w+\(.*\): \w+;)/g)].map((found) => `  ${found[1]}`);
-  const unmarked = readFileSync(wasm);
+  await Promise.all([
+    compile("all", target, "assembly/index.ts"),
+    compile("shared", "shared", "assembly/index.ts"),
+    ...PARTS.map((part) => compile(part, target, `assembly/${part}/index.ts`, "assembly/heap.ts")),
+  ]);
+  const unmarked = readFileSync(allWasm);
   const mark = createHash("sha256").update(unmarked).digest("hex").slice(0, 16);
-  const bytes = Buffer.concat([unmarked, customSection("evenkeel", mark)]);
-  writeFileSync(wasm, bytes);
+  writeFileSync(allWasm, Buffer.concat([unmarked, customSection("evenkeel", mark)]));
   writeFileSync(
     generated,
     `// ${target}
-// Written by scripts/build.mjs from assembly/: the signatures of the kernels, and the module itself.
+// Written by scripts/build.mjs from assembly/: the signatures of the kernels, and the modules of their parts.
 // biome-ignore-all format: generated
+${PARTS.map(interfaceOf).join("\n")}
 /** @internal */
-export interface Kernels {
-  readonly memory: WebAssembly.Memory;
-${signatures.join("\n")}
-}
+export interface Kernels extends ${PARTS.map(interfaceName).join(", ")} {}
 
-/** What the section "evenkeel" of the module says: the kernels that this code calls are those. */
+/** What the section "evenkeel" of the module of all kernels says: those that this code calls are these. */
 export const kernelMark = "${mark}";
 
-${asText(bytes)}`,
+/** Static data end before this byte of the memory. */
+export const heapBase = ${heapBase()};
+
+${PARTS.map((part) => asText(part, readFileSync(wasmOf(part)))).join("\n")}`,
   );
-  run(bin("assemblyscript", "bin/asc.js"), "--target", "shared", "--transform", "./scripts/keep-functions.mjs");
   writeFileSync(
     sharedGenerated,
     `// Written by scripts/build.mjs from assembly/: the kernels for a memory that threads share.
 // biome-ignore-all format: generated
-${asText(readFileSync(sharedWasm))}`,
+${asText("shared", readFileSync(wasmOf("shared")))}`,
   );
 }
 
+const interfaceName = (part) => `${part[0].toUpperCase()}${part.slice(1)}Kernels`;
+
+/** asc writes the signatures of the exports beside the module; they become an interface of the package's own. */
+function interfaceOf(part) {
+  const declarations = readFileSync(wasmOf(part).replace(".wasm", ".d.ts"), "utf8");
+  const signatures = [...declarations.matchAll(/export function (?!heapBase)(\w+\(.*\): \w+;)/g)];
+  const members = signatures.map(([, one]) => `  ${one}\n`).join("");
+  return `/** @internal */\nexport interface ${interfaceName(part)} {\n${members}}\n`;
+}
+
+/**
+ * First byte behind the static data of all modules. Parts are laid out by themselves, from the same address on: two of
+ * them with static data would overwrite each other's.
+ */
+function heapBase() {
+  const endOf = (name) => {
+    const memory = new WebAssembly.Memory({ initial: 24, maximum: 24, shared: name === "shared" });
+    const module = new WebAssembly.Module(readFileSync(wasmOf(name)));
+    return new WebAssembly.Instance(module, { env: { memory } }).exports.heapBase();
+  };
+  const ends = PARTS.map(endOf);
+  const none = Math.min(...ends);
+  const holders = PARTS.filter((_, i) => ends[i] > none);
+  if (holders.length > 1) throw new Error(`static data in more than one part of the kernels: ${holders.join(", ")}`);
+  return Math.max(...ends, endOf("all"), endOf("shared"));
+}
+
 /** Bytes as a text, one a character: compressed, it is hardly larger than they are, unlike base64. */
-function asText(bytes) {
-  return `export const kernelLength = ${bytes.length};
-export const kernelText = (): string =>
+function asText(name, bytes) {
+  return `export const ${name}Length = ${bytes.length};
+export const ${name}Text = (): string =>
   ${literal(bytes)};
 `;
 }
@@ -129,15 +166,19 @@ function literal(bytes) {
 }
 
 /**
- * Puts the kernels' text at the end of a bundle: engines read ASCII faster, so far as there is nothing else. (Code is
- * escaped to ASCII, the text is not: escapes would make it three times as long.)
+ * Puts the kernels' texts at the end of a bundle, a variable each, which bundlers of applications leave out where
+ * nothing uses it. Engines read ASCII faster, so far as there is nothing else. (Code is escaped to ASCII, the texts are
+ * not: escapes would make them three times as long.)
  */
-const kernelsLast = (bytes) => ({
+const kernelsLast = (names) => ({
   name: "kernels",
   setup(build) {
-    build.initialOptions.footer = { js: `var evenkeelKernels=${literal(bytes)};` };
+    const variables = names.map((name) => `var evenkeel_${name}=${literal(readFileSync(wasmOf(name)))};`);
+    build.initialOptions.footer = { js: variables.join("\n") };
     build.onLoad({ filter: /kernels\.generated\.ts$/ }, ({ path: file }) => ({
-      contents: readFileSync(file, "utf8").replace(/(kernelText = \(\): string =>\s+)".*";/s, "$1evenkeelKernels;"),
+      contents: readFileSync(file, "utf8").replace(/(\w+)(Text = \(\): string =>\s+)".*";/g, (whole, name, code) =>
+        names.includes(name) ? `${name}${code}evenkeel_${name};` : whole,
+      ),
       loader: "ts",
     }));
   },
@@ -169,27 +210,28 @@ function customSection(name, text) {
 }
 
 /**
- * One source, bundled once for each way of getting the kernels' module (src/sources); the conditions of package.json choose.
+ * One source, bundled once for each way of getting the kernels (src/sources); the conditions of package.json choose.
+ * `texts` are the modules that the code carries.
  */
 const LEAVES = [
-  { outfile: "dist/index.js", source: "inline", kernels: wasm },
-  { outfile: "dist/index.cjs", source: "inline", kernels: wasm },
+  { outfile: "dist/index.js", source: "inline", texts: PARTS },
+  { outfile: "dist/index.cjs", source: "inline", texts: PARTS },
   { outfile: "dist/workerd.js", source: "workerd" },
   { outfile: "dist/edge-light.js", source: "edge-light" },
   { outfile: "dist/slim.js", source: "slim" },
   { outfile: "dist/slim.cjs", source: "slim" },
   // Its kernels are others, for a memory that threads share.
-  { outfile: "dist/threads.js", source: "slim", entry: "src/threads/index.ts", kernels: sharedWasm },
-  { outfile: "dist/threads.cjs", source: "slim", entry: "src/threads/index.ts", kernels: sharedWasm },
+  { outfile: "dist/threads.js", source: "slim", entry: "src/threads/index.ts", texts: ["shared"] },
+  { outfile: "dist/threads.cjs", source: "slim", entry: "src/threads/index.ts", texts: ["shared"] },
 ];
 
-/** Puts a leaf's way of getting the module in the place of the inline one; the file it names stays beside the bundle. */
+/** Puts a leaf's one module in the place of those of the parts; the file that it names stays beside the bundle. */
 const sourceOf = (source) => ({
   name: "source",
   setup(build) {
-    build.onResolve({ filter: /\/sources\/inline\.js$/ }, () => ({
-      path: path.join(root, "src/sources", `${source}.ts`),
-    }));
+    const file = (name) => ({ path: path.join(root, "src/sources", `${name}.ts`) });
+    if (source !== "inline") build.onResolve({ filter: /\/sources\/inline\.js$/ }, () => file("whole"));
+    build.onResolve({ filter: /^\.\/slim\.js$/ }, () => file(source));
     build.onResolve({ filter: /\/kernels\.wasm(\?module)?$/ }, (found) => ({
       path: `./${path.basename(found.path)}`,
       external: true,
@@ -211,16 +253,16 @@ const BUNDLE = {
 };
 
 async function buildPackage() {
-  for (const { outfile, source, entry = "src/index.ts", kernels } of LEAVES) {
+  for (const { outfile, source, entry = "src/index.ts", texts = [] } of LEAVES) {
     await build({
       ...BUNDLE,
       entryPoints: [entry],
-      plugins: [sourceOf(source), ...(kernels ? [kernelsLast(readFileSync(kernels))] : [])],
+      plugins: [sourceOf(source), kernelsLast(texts)],
       format: outfile.endsWith(".cjs") ? "cjs" : "esm",
       outfile,
     });
   }
-  copyFileSync(wasm, path.join(root, "dist/kernels.wasm"));
+  copyFileSync(allWasm, path.join(root, "dist/kernels.wasm"));
   await buildCommand();
   declare();
 }
@@ -255,7 +297,7 @@ async function buildCommand() {
   await build({
     ...BUNDLE,
     entryPoints: ["src/cli/main.ts"],
-    plugins: [kernelsLast(readFileSync(wasm))],
+    plugins: [kernelsLast(PARTS)],
     platform: "node",
     format: "esm",
     // Some of the libraries are CommonJS, and ask for Node's modules by require.
@@ -268,6 +310,6 @@ async function buildCommand() {
   chmodSync(path.join(root, outfile), 0o755);
 }
 
-buildKernels();
+await buildKernels();
 await buildWorkerScript();
 if (!process.argv.includes("--kernels")) await buildPackage();

@@ -8,18 +8,11 @@
  * from one step to the next (measureCells, transformCells, sumCells, gradientCells), given by address.
  */
 import type { Geometry } from "./geometry.js";
-import {
-  clearF64,
-  elementBytes,
-  heap8,
-  kernels,
-  kernelsOf,
-  passingCopyF64,
-  passingF64,
-  scratch,
-  withScratch,
-} from "./memory.js";
+import type { TypedKernels } from "./instance.js";
+import type { RowsKernels } from "./kernels.generated.js";
+import { clearF64, elementBytes, heap8, passingCopyF64, passingF64, scratch, withScratch } from "./memory.js";
 import type { Moments } from "./moments.js";
+import { COLUMNS, kernels, kernelsOf, ROWS } from "./parts.js";
 import { type Chunk, stageValues, stream } from "./stream.js";
 import type { Operand, Target } from "./tensor.js";
 
@@ -61,7 +54,7 @@ function stageMask(mask: Mask | undefined): number {
 /** A copy of n f64 values in scratch, rounded to `dtype`. */
 function round(values: number, n: number, dtype: Operand["dtype"]): number {
   const rounded = scratch(n * elementBytes(dtype));
-  kernelsOf(dtype).eachRound(rounded, values, n);
+  kernelsOf(COLUMNS, dtype).eachRound(rounded, values, n);
   return rounded;
 }
 
@@ -78,12 +71,12 @@ export function streamCells(
 ): void {
   const { n, c, s, order, tail = s } = geometry;
   if (order === "rows") {
-    const k = kernels();
+    const k = kernels(ROWS);
     const cut = (inputs[0] ?? outputs[0]).dtype === "float64" ? k.rowBlock_f64() : k.rowBlock_f32();
     stream({ rows: n * c, n: s, cut, fixed }, inputs, outputs, (p, chunk) => run(p, chunk, chunk.row));
     return;
   }
-  const rowMultiple = kernels().colBlockRows(c);
+  const rowMultiple = kernels(COLUMNS).colBlockRows(c);
   for (let sample = 0; sample < n; sample++) {
     const plan = { rows: sample < n - 1 ? s : tail, n: c, firstRow: sample * s, rowMultiple, fixed };
     stream(plan, inputs, outputs, (p, chunk) => run(p, chunk, sample * c));
@@ -105,22 +98,23 @@ export function cellMoments(x: Operand, geometry: Geometry, mask?: Mask): Moment
 export function measureCells(mean: number, m2: number, x: Operand, geometry: Geometry, mask?: Mask): Float64Array {
   const { c, s, order } = geometry;
   const cells = geometry.n * c;
-  const k = kernelsOf(x.dtype);
+  const onRows = kernelsOf(ROWS, x.dtype);
+  const onColumns = kernelsOf(COLUMNS, x.dtype);
   const width = elementBytes(x.dtype);
   const counts = passingF64(cells);
   clearF64(mean, cells);
   clearF64(m2, cells);
   withScratch(() => {
-    const workspace = scratch(kernels().colScratchBytes());
+    const workspace = scratch(kernels(COLUMNS).colScratchBytes());
     const maskAt = stageMask(mask);
     streamCells(geometry, [x], [], mask !== undefined, ([at], chunk, cell) => {
       const { row, rows, offset, n } = chunk;
       if (!maskAt) {
         if (order === "rows") {
-          k.rowMoments(mean + 8 * cell, m2 + 8 * cell, at, rows, n, offset);
+          onRows.rowMoments(mean + 8 * cell, m2 + 8 * cell, at, rows, n, offset);
           counts.fill(offset + n, cell, cell + rows);
         } else {
-          k.colMoments(mean + 8 * cell, m2 + 8 * cell, at, rows, n, counts[cell], workspace);
+          onColumns.colMoments(mean + 8 * cell, m2 + 8 * cell, at, rows, n, counts[cell], workspace);
           counts.fill(counts[cell] + rows, cell, cell + c);
         }
         return;
@@ -131,13 +125,13 @@ export function measureCells(mean: number, m2: number, x: Operand, geometry: Geo
           for (let r = 0; r < rows; r++) {
             const i = cell + r;
             const maskOfRow = maskAt + Math.floor(i / c) * s + offset;
-            const kept = k.compactRows(packed, at + r * n * width, maskOfRow, n, 1);
-            k.rowMoments(mean + 8 * i, m2 + 8 * i, packed, 1, kept, counts[i]);
+            const kept = onRows.compactRows(packed, at + r * n * width, maskOfRow, n, 1);
+            onRows.rowMoments(mean + 8 * i, m2 + 8 * i, packed, 1, kept, counts[i]);
             counts[i] += kept;
           }
         } else {
-          const kept = k.compactRows(packed, at, maskAt + row, rows, n);
-          k.colMoments(mean + 8 * cell, m2 + 8 * cell, packed, kept, n, counts[cell], workspace);
+          const kept = onRows.compactRows(packed, at, maskAt + row, rows, n);
+          onColumns.colMoments(mean + 8 * cell, m2 + 8 * cell, packed, kept, n, counts[cell], workspace);
           counts.fill(counts[cell] + kept, cell, cell + c);
         }
       });
@@ -168,14 +162,15 @@ export function transformCells(
   mask?: Mask,
 ): void {
   const { c, s, order } = geometry;
-  const k = kernelsOf(x.dtype);
+  const onRows = kernelsOf(ROWS, x.dtype);
+  const onColumns = kernelsOf(COLUMNS, x.dtype);
   const width = elementBytes(x.dtype);
   withScratch(() => {
     const maskAt = stageMask(mask);
     if (order === "rows") {
       streamCells(geometry, [x], [y], false, ([from, to], chunk, cell) => {
-        k.planeAffine(to, from, mean, scale, shift, chunk.rows, chunk.n, cell, period);
-        if (maskAt) clearRows(k, to, maskAt, chunk, c, s, width);
+        onRows.planeAffine(to, from, mean, scale, shift, chunk.rows, chunk.n, cell, period);
+        if (maskAt) clearRows(onRows, to, maskAt, chunk, c, s, width);
       });
       return;
     }
@@ -183,17 +178,17 @@ export function transformCells(
     const centers = round(mean, period, x.dtype);
     const scales = round(scale, period, x.dtype);
     const shifts = scratch(period * width);
-    k.eachSummand(shifts, shift, mean, scale, period);
+    onColumns.eachSummand(shifts, shift, mean, scale, period);
     streamCells(geometry, [x], [y], false, ([from, to], { row, rows, n }, cell) => {
       const at = (cell % period) * width;
-      k.colAffine(to, from, centers + at, scales + at, shifts + at, rows, n);
-      if (maskAt) k.zeroRows(to, maskAt + row, rows, n);
+      onColumns.colAffine(to, from, centers + at, scales + at, shifts + at, rows, n);
+      if (maskAt) onRows.zeroRows(to, maskAt + row, rows, n);
     });
   });
 }
 
 function clearRows(
-  k: ReturnType<typeof kernelsOf>,
+  k: TypedKernels<RowsKernels>,
   to: number,
   maskAt: number,
   { row, rows, offset, n }: Chunk,
@@ -230,21 +225,22 @@ export function sumCells(
 ): void {
   const { c, s, order } = geometry;
   const cells = geometry.n * c;
-  const k = kernelsOf(x.dtype);
+  const onRows = kernelsOf(ROWS, x.dtype);
+  const onColumns = kernelsOf(COLUMNS, x.dtype);
   const width = elementBytes(x.dtype);
   clearF64(sumDy, cells);
   clearF64(sumDyx, cells);
   withScratch(() => {
     const centers = order === "rows" ? mean : round(mean, period, x.dtype);
-    const workspace = scratch(kernels().colScratchBytes());
+    const workspace = scratch(kernels(COLUMNS).colScratchBytes());
     const maskAt = stageMask(mask);
     streamCells(geometry, [dy, x], [], mask !== undefined, ([g, at], chunk, cell) => {
       const { row, rows, offset, n } = chunk;
       const first = (cell % period) * width;
       if (!maskAt) {
         if (order === "rows")
-          k.planeGradSums(sumDy + 8 * cell, sumDyx + 8 * cell, g, at, centers, rows, n, cell, period);
-        else k.colGradSums(sumDy + 8 * cell, sumDyx + 8 * cell, g, at, centers + first, rows, n, workspace);
+          onRows.planeGradSums(sumDy + 8 * cell, sumDyx + 8 * cell, g, at, centers, rows, n, cell, period);
+        else onColumns.colGradSums(sumDy + 8 * cell, sumDyx + 8 * cell, g, at, centers + first, rows, n, workspace);
         return;
       }
       withScratch(() => {
@@ -254,19 +250,28 @@ export function sumCells(
           for (let r = 0; r < rows; r++) {
             const i = cell + r;
             const maskOfRow = maskAt + Math.floor(i / c) * s + offset;
-            k.compactRows(packedG, g + r * n * width, maskOfRow, n, 1);
-            const kept = k.compactRows(packedX, at + r * n * width, maskOfRow, n, 1);
-            k.planeGradSums(sumDy + 8 * i, sumDyx + 8 * i, packedG, packedX, centers, 1, kept, i, period);
+            onRows.compactRows(packedG, g + r * n * width, maskOfRow, n, 1);
+            const kept = onRows.compactRows(packedX, at + r * n * width, maskOfRow, n, 1);
+            onRows.planeGradSums(sumDy + 8 * i, sumDyx + 8 * i, packedG, packedX, centers, 1, kept, i, period);
           }
         } else {
-          k.compactRows(packedG, g, maskAt + row, rows, n);
-          const kept = k.compactRows(packedX, at, maskAt + row, rows, n);
-          k.colGradSums(sumDy + 8 * cell, sumDyx + 8 * cell, packedG, packedX, centers + first, kept, n, workspace);
+          onRows.compactRows(packedG, g, maskAt + row, rows, n);
+          const kept = onRows.compactRows(packedX, at, maskAt + row, rows, n);
+          onColumns.colGradSums(
+            sumDy + 8 * cell,
+            sumDyx + 8 * cell,
+            packedG,
+            packedX,
+            centers + first,
+            kept,
+            n,
+            workspace,
+          );
         }
       });
     });
     // The kernel's sums are about the rounded mean.
-    for (let i = 0; i < cells; i += period) k.eachAboutMean(sumDyx + 8 * i, sumDy + 8 * i, mean, period);
+    for (let i = 0; i < cells; i += period) onColumns.eachAboutMean(sumDyx + 8 * i, sumDy + 8 * i, mean, period);
   });
 }
 
@@ -302,14 +307,15 @@ export function gradientCells(
   mask?: Mask,
 ): void {
   const { c, s, order } = geometry;
-  const k = kernelsOf(x.dtype);
+  const onRows = kernelsOf(ROWS, x.dtype);
+  const onColumns = kernelsOf(COLUMNS, x.dtype);
   const width = elementBytes(x.dtype);
   withScratch(() => {
     const maskAt = stageMask(mask);
     if (order === "rows") {
       streamCells(geometry, [dy, x], [dx], false, ([g, from, to], chunk, cell) => {
-        k.planeGradAffine(to, g, from, mean, rstd, weight, slope, constant, chunk.rows, chunk.n, cell, period);
-        if (maskAt) clearRows(k, to, maskAt, chunk, c, s, width);
+        onRows.planeGradAffine(to, g, from, mean, rstd, weight, slope, constant, chunk.rows, chunk.n, cell, period);
+        if (maskAt) clearRows(onRows, to, maskAt, chunk, c, s, width);
       });
       return;
     }
@@ -318,11 +324,22 @@ export function gradientCells(
     const weights = round(weight, period, x.dtype);
     const slopes = round(slope, period, x.dtype);
     const constants = scratch(period * width);
-    k.eachSummand(constants, constant, mean, slope, period);
+    onColumns.eachSummand(constants, constant, mean, slope, period);
     streamCells(geometry, [dy, x], [dx], false, ([g, from, to], { row, rows, n }, cell) => {
       const at = (cell % period) * width;
-      k.colGradAffine(to, g, from, centers + at, rstds + at, weights + at, slopes + at, constants + at, rows, n);
-      if (maskAt) k.zeroRows(to, maskAt + row, rows, n);
+      onColumns.colGradAffine(
+        to,
+        g,
+        from,
+        centers + at,
+        rstds + at,
+        weights + at,
+        slopes + at,
+        constants + at,
+        rows,
+        n,
+      );
+      if (maskAt) onRows.zeroRows(to, maskAt + row, rows, n);
     });
   });
 }

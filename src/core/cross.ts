@@ -5,7 +5,8 @@
  *     d = x − rowMean − colMean,  r = 1/√(rowVar + colVar + k·d²),  y = d·r·weight + bias
  *     dx = g·r·(1 − k·d²·r²) + (x − base)·(rowSlope + colSlope) + rowShift + colShift,  g = dy·weight
  */
-import { copyF64, kernelsOf, scratchF64, withScratch } from "./memory.js";
+import { copyF64, scratchF64, withScratch } from "./memory.js";
+import { FUNCTIONS, kernelsOf } from "./parts.js";
 import { stageF64, stream } from "./stream.js";
 import type { Operand, Target } from "./tensor.js";
 
@@ -56,7 +57,7 @@ export function crossStandardize(
   bias: Float64Array,
 ): void {
   const plan = { rows: cross.rowMean.length, n: cross.colMean.length };
-  const kernel = kernelsOf(x.dtype).crossStandardize;
+  const kernel = kernelsOf(FUNCTIONS, x.dtype).crossStandardize;
   withScratch(() => {
     const { rowMean, rowVar, colMean, colVar } = stage(cross);
     const w = stageF64(weight);
@@ -71,7 +72,7 @@ export function crossStandardize(
 export function crossGradSums(dy: Operand, x: Operand, cross: CrossStatistics, weight: Float64Array): CrossSums {
   const rows = cross.rowMean.length;
   const cols = cross.colMean.length;
-  const kernel = kernelsOf(x.dtype).crossGradSums;
+  const kernel = kernelsOf(FUNCTIONS, x.dtype).crossGradSums;
   return withScratch(() => {
     const { rowMean, rowVar, colMean, colVar } = stage(cross);
     const w = stageF64(weight);
@@ -103,7 +104,7 @@ export function crossGradient(
   through: CrossThrough,
 ): void {
   const plan = { rows: cross.rowMean.length, n: cross.colMean.length };
-  const kernel = kernelsOf(x.dtype).crossGrad;
+  const kernel = kernelsOf(FUNCTIONS, x.dtype).crossGrad;
   withScratch(() => {
     const { rowMean, rowVar, colMean, colVar } = stage(cross);
     const w = stageF64(weight);

@@ -10,7 +10,8 @@
 import type { Geometry } from "./geometry.js";
 import { pooled } from "./geometry.js";
 import { channelMoments } from "./grouped.js";
-import { elementBytes, heapOf, kernelsOf, matmulScratch, scratch, withScratch } from "./memory.js";
+import { elementBytes, heapOf, matmulScratch, scratch, withScratch } from "./memory.js";
+import { COLUMNS, FUNCTIONS, kernelsOf, LINEAR, ROWS } from "./parts.js";
 import { stageValues, stream } from "./stream.js";
 import type { Operand, Target } from "./tensor.js";
 
@@ -40,7 +41,8 @@ function streamCentered(
   run: (chunk: Chunk) => void,
 ): void {
   const { n, c, s, order } = geometry;
-  const k = kernelsOf(x.dtype);
+  const onRows = kernelsOf(ROWS, x.dtype);
+  const onColumns = kernelsOf(COLUMNS, x.dtype);
   const width = elementBytes(x.dtype);
   const ones = new Float64Array(c).fill(1);
   withScratch(() => {
@@ -52,7 +54,7 @@ function streamCentered(
       stream({ rows: n, n: c * s }, [x, ...inputs], outputs, ([from, ...others], { rows }) => {
         for (let r = 0; r < rows; r++) {
           const skip = r * c * s * width;
-          k.rowAffine(centered, from + skip, at, scale, shift, c, s, 0, c);
+          onRows.rowAffine(centered, from + skip, at, scale, shift, c, s, 0, c);
           run({ centered, others: others.map((pointer) => pointer + skip), n: s });
         }
       });
@@ -62,7 +64,7 @@ function streamCentered(
       for (let r = 0; r < rows; r += CHUNK_ROWS) {
         const skip = r * c * width;
         const count = Math.min(CHUNK_ROWS, rows - r);
-        k.colAffine(centered, from + skip, at, scale, shift, count, c);
+        onColumns.colAffine(centered, from + skip, at, scale, shift, count, c);
         run({ centered, others: others.map((pointer) => pointer + skip), n: count });
       }
     });
@@ -79,7 +81,7 @@ function addProducts(
   n: number,
   dtype: Operand["dtype"],
 ): void {
-  const k = kernelsOf(dtype);
+  const k = kernelsOf(LINEAR, dtype);
   const bytes = elementBytes(dtype);
   const width = c / groups;
   withScratch(() => {
@@ -128,7 +130,7 @@ function applyMap(
   dtype: Operand["dtype"],
   workspace: number,
 ): void {
-  const k = kernelsOf(dtype);
+  const k = kernelsOf(LINEAR, dtype);
   const bytes = elementBytes(dtype);
   const width = c / groups;
   if (order === "cols") {
@@ -152,9 +154,10 @@ function addShift(
   n: number,
   dtype: Operand["dtype"],
 ) {
-  const k = kernelsOf(dtype);
-  if (geometry.order === "rows") k.rowAffine(y, x, zero, one, shift, geometry.c, n, 0, geometry.c);
-  else k.colAffine(y, x, zero, one, shift, n, geometry.c);
+  const onRows = kernelsOf(ROWS, dtype);
+  const onColumns = kernelsOf(COLUMNS, dtype);
+  if (geometry.order === "rows") onRows.rowAffine(y, x, zero, one, shift, geometry.c, n, 0, geometry.c);
+  else onColumns.colAffine(y, x, zero, one, shift, n, geometry.c);
 }
 
 /** map·v for each group, v one value a channel. */
@@ -293,7 +296,7 @@ export function applyWhiteningGrad(
   }
   withScratch(() => {
     const { dtype } = x;
-    const k = kernelsOf(dtype);
+    const k = kernelsOf(FUNCTIONS, dtype);
     const atThrough = stageMap(through, geometry, groups, dtype);
     const atAlong = stageMap(along, geometry, groups, dtype);
     const shift = stageValues(constant, dtype);

@@ -16,19 +16,9 @@ import {
   transformCells,
 } from "./cells.js";
 import type { Geometry } from "./geometry.js";
-import {
-  clearF64,
-  fillShort,
-  heap64,
-  kernels,
-  kernelsOf,
-  passingCopyF64,
-  passingF64,
-  scratch,
-  scratchF64,
-  withScratch,
-} from "./memory.js";
+import { clearF64, fillShort, heap64, passingCopyF64, passingF64, scratch, scratchF64, withScratch } from "./memory.js";
 import { type Moments, mergeCells } from "./moments.js";
+import { COLUMNS, kernels, kernelsOf, ROWS } from "./parts.js";
 import { stageValues, stream, streamGroups, type Tiles } from "./stream.js";
 import type { Operand, Target } from "./tensor.js";
 
@@ -140,7 +130,7 @@ function measureGroups(
 /** Writes mean and M2 of groups that lie in runs; false where these are long, and a group is too large to be staged. */
 function measureTiles(mean: number, m2: number, x: Operand, tiles: Tiles): boolean {
   const { bands, groups, parts, lastParts, length } = tiles;
-  const k = kernelsOf(x.dtype);
+  const k = kernelsOf(ROWS, x.dtype);
   const rowMultiple = k.planeBlockParts(length);
   if (rowMultiple === 1) {
     return streamGroups(tiles, [x], [], ([from], first, size, present, step) =>
@@ -204,7 +194,7 @@ export function normalizeGroups(
     const biases = stageValues(bias, "float64");
     const channels = grouping.block?.channels ?? 1;
     const period = geometry.c / channels;
-    const k = kernelsOf(x.dtype);
+    const k = kernelsOf(ROWS, x.dtype);
     const fits =
       tiles !== null &&
       streamGroups(tiles, [x], [y], ([from, to], first, size, parts, step) => {
@@ -216,7 +206,7 @@ export function normalizeGroups(
     let count: Float64Array = NONE;
     if (!fits) {
       count = measureGroups(mean, m2, x, geometry, grouping, mask);
-      kernels().eachRstd_f64(rstd, m2, stageValues(count, "float64"), groups, eps);
+      kernels(COLUMNS).eachRstd_f64(rstd, m2, stageValues(count, "float64"), groups, eps);
       transformGroups(y, x, geometry, grouping, { mean, rstd, weight: weights, bias: biases }, mask);
     }
     if (!saves) return { count: NONE, mean: NONE, m2: NONE, rstd: NONE };
@@ -269,7 +259,7 @@ function transformGroups(
   const { n, c } = geometry;
   if (perChannel) {
     const scale = scratch(8 * c);
-    kernels().eachProduct_f64(scale, rstd, weight, c);
+    kernels(COLUMNS).eachProduct_f64(scale, rstd, weight, c);
     transformCells(y, x, geometry, { mean, scale, shift: bias }, c, mask);
     return;
   }
@@ -327,7 +317,7 @@ export function applyGroupsGrad(
     const [slope, shift] = [scratch(8 * size), scratch(8 * size)];
     let [rstds, weights] = [ofGroup.rstd, ofChannel.weight];
     if (isCellEach(geometry, grouping) || (ofGroups && perChannel)) {
-      const k = kernels();
+      const k = kernels(COLUMNS);
       k.eachProduct_f64(dweight, sums.dyx, rstds, c);
       heap64().copyWithin(dbias / 8, sums.dy / 8, sums.dy / 8 + c);
       const counts = stageValues(count, "float64");
@@ -378,8 +368,9 @@ function sumTiles(
   x: Operand,
   mean: number,
 ): AddressesOf<GradSums> | null {
-  const k = kernelsOf(x.dtype);
-  const rowMultiple = k.planeBlockParts(length);
+  const onRows = kernelsOf(ROWS, x.dtype);
+  const onColumns = kernelsOf(COLUMNS, x.dtype);
+  const rowMultiple = onRows.planeBlockParts(length);
   if (rowMultiple === 1 || parts === 1) return null;
   const n = groups * length;
   const all = bands * groups;
@@ -389,11 +380,22 @@ function sumTiles(
     const firstRow = band * parts;
     const rows = band < bands - 1 ? parts : lastParts;
     stream({ rows, n, firstRow, rowMultiple }, [dy, x], [], ([g, from], { row, rows: part }) =>
-      k.planeGroupGradSums(sums.dy + at, sums.dyx + at, g, from, mean + at, groups, part, length, n, row - firstRow),
+      onRows.planeGroupGradSums(
+        sums.dy + at,
+        sums.dyx + at,
+        g,
+        from,
+        mean + at,
+        groups,
+        part,
+        length,
+        n,
+        row - firstRow,
+      ),
     );
   }
   // The kernel's sums are about the rounded mean.
-  k.eachAboutMean(sums.dyx, sums.dy, mean, all);
+  onColumns.eachAboutMean(sums.dyx, sums.dy, mean, all);
   return sums;
 }
 
@@ -415,7 +417,7 @@ function tilesGrad(
     const weights = stageValues(weight, "float64");
     const [sumG, sumGD] = [scratchF64(groups), scratchF64(groups)];
     const [dweight, dbias] = [scratchF64(c), scratchF64(c)];
-    const k = kernelsOf(x.dtype);
+    const k = kernelsOf(ROWS, x.dtype);
     const fits = streamGroups(tiles, [dy, x], [dx], ([g, from, to], first, size, parts, step) => {
       const at = 8 * first;
       k.planeNormalizeGrad(

@@ -1,18 +1,13 @@
 /** The one linear memory: a free list for tensors, and an arena for what a call needs on the way. */
-import { kernelInstance, kernelRooms } from "./instance.js";
-import type { Kernels } from "./kernels.generated.js";
+import { kernelMemory, kernelRooms } from "./instance.js";
+import { COLUMNS, kernels, LINEAR } from "./parts.js";
 
 export type DType = "float32" | "float64";
 export type TypedArray = Float32Array | Float64Array;
 
-/** The kernels of one element type, without their suffix. */
-export type TypedKernels = {
-  [Name in keyof Kernels as Name extends `${infer Base}_f32` ? Base : never]: Kernels[Name];
-};
-
 const PAGE = 65536;
 /**
- * Scratch that is always there; a call that needs more takes it from the free list for its duration. The module starts
+ * Scratch that is always there; a call that needs more takes it from the free list for its duration. The memory starts
  * with pages enough for it: growth detaches the old buffer, and V8 then runs all typed-array code of the thread slower.
  */
 const ARENA_BYTES = 1 << 20;
@@ -20,9 +15,7 @@ const ARENA_BYTES = 1 << 20;
 const SLACK = 16;
 const ALIGN = 64;
 
-let exported: Kernels | undefined;
-let kernels32: TypedKernels;
-let kernels64: TypedKernels;
+/** There is none before the first call. */
 let memory: WebAssembly.Memory;
 /** That of the memory and of its views, whose getters take longer. */
 let buffer: ArrayBufferLike;
@@ -43,30 +36,16 @@ const overflow: number[] = [];
 const free: Array<{ start: number; size: number }> = [];
 const live = new Map<number, number>();
 
-/** The kernels of each element type by their names without it. */
-function byType(all: Kernels): { f32: TypedKernels; f64: TypedKernels } {
-  const tables: Record<string, Record<string, unknown>> = { f32: {}, f64: {} };
-  for (const name in all) {
-    const table = tables[name.slice(-3)];
-    if (table !== undefined) table[name.slice(0, -4)] = all[name as keyof Kernels];
-  }
-  return tables as unknown as { f32: TypedKernels; f64: TypedKernels };
-}
-
-function start(): Kernels {
-  const all = kernelInstance();
-  ({ f32: kernels32, f64: kernels64 } = byType(all));
-  memory = all.memory;
+function start(): void {
+  memory = kernelMemory();
   if (!(memory.buffer instanceof ArrayBuffer)) sharedBuffers = new WeakSet();
-  const [first, ...others] = kernelRooms(all);
+  const [first, ...others] = kernelRooms();
   arenaStart = align(first.start);
   arenaTop = arenaStart;
   arenaEnd = arenaStart + ARENA_BYTES;
   takeViews();
   addFree(arenaEnd, first.end - arenaEnd);
   for (const { start, end } of others) addFree(start, end - start);
-  exported = all;
-  return all;
 }
 
 function takeViews(): void {
@@ -79,37 +58,26 @@ function takeViews(): void {
 
 /** Has views reach as far as the memory does, which another thread that shares it may have grown. */
 export function renewViews(): void {
-  if (exported !== undefined) takeViews();
+  if (memory !== undefined) takeViews();
 }
 
 function align(n: number): number {
   return Math.ceil(n / ALIGN) * ALIGN;
 }
 
-/** Kernels that exist once, for no element type. */
-export function kernels(): Kernels {
-  return exported ?? start();
-}
-
-/** Kernels of one element type. */
-export function kernelsOf(dtype: DType): TypedKernels {
-  if (exported === undefined) start();
-  return dtype === "float64" ? kernels64 : kernels32;
-}
-
 /** The whole memory as elements of one type. Growth replaces it: never keep it over an allocation. */
 export function heapOf(dtype: DType): TypedArray {
-  if (exported === undefined) start();
+  if (memory === undefined) start();
   return dtype === "float64" ? floats64 : floats32;
 }
 
 export function heap8(): Uint8Array {
-  if (exported === undefined) start();
+  if (memory === undefined) start();
   return bytes8;
 }
 
 export function heap64(): Float64Array {
-  if (exported === undefined) start();
+  if (memory === undefined) start();
   return floats64;
 }
 
@@ -119,7 +87,7 @@ export function elementBytes(dtype: DType): number {
 
 /** The pointer behind a typed array that is a view of this memory, else -1. */
 export function pointerOf(array: TypedArray): number {
-  if (exported === undefined) return -1;
+  if (memory === undefined) return -1;
   return array.buffer === buffer || sharedBuffers?.has(array.buffer) ? array.byteOffset : -1;
 }
 
@@ -153,7 +121,7 @@ function grow(size: number): void {
 
 /** A block from the free list, 64-byte aligned. */
 export function allocate(bytes: number): number {
-  if (exported === undefined) start();
+  if (memory === undefined) start();
   const size = align(bytes + SLACK);
   const fits = (block: { size: number }) => block.size >= size;
   let index = free.findIndex(fits);
@@ -202,12 +170,12 @@ function joinWithNext(index: number): void {
 export function memoryInfo(): { usedBytes: number; totalBytes: number } {
   let usedBytes = 0;
   for (const size of live.values()) usedBytes += size;
-  return { usedBytes, totalBytes: exported === undefined ? 0 : bytes8.byteLength };
+  return { usedBytes, totalBytes: memory === undefined ? 0 : bytes8.byteLength };
 }
 
 /** Runs `work`, then gives back all scratch it took, whether it returns or throws. */
 export function withScratch<R>(work: () => R): R {
-  if (exported === undefined) start();
+  if (memory === undefined) start();
   const top = arenaTop;
   const blocks = overflow.length;
   try {
@@ -220,7 +188,7 @@ export function withScratch<R>(work: () => R): R {
 
 /** Scratch until the end of the enclosing `withScratch`. Contents are arbitrary. */
 export function scratch(bytes: number): number {
-  if (exported === undefined) start();
+  if (memory === undefined) start();
   const pointer = arenaTop;
   const next = pointer + align(bytes + SLACK);
   if (next <= arenaEnd) {
@@ -234,12 +202,12 @@ export function scratch(bytes: number): number {
 
 /** Scratch that the kernels of matrix products work in. */
 export function matmulScratch(): number {
-  return scratch(kernels().matmulScratchBytes());
+  return scratch(kernels(LINEAR).matmulScratchBytes());
 }
 
 /** Scratch that the kernels of columns work in. */
 export function colScratch(): number {
-  return scratch(kernels().colScratchBytes());
+  return scratch(kernels(COLUMNS).colScratchBytes());
 }
 
 /** Scratch for n f64 values, cleared. */

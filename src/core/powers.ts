@@ -13,8 +13,6 @@ import {
   colScratch,
   type DType,
   elementBytes,
-  kernels,
-  kernelsOf,
   mapF64,
   passingCopyF64,
   passingF64,
@@ -22,6 +20,7 @@ import {
   scratchF64,
   withScratch,
 } from "./memory.js";
+import { FUNCTIONS, kernels, kernelsOf, ROWS } from "./parts.js";
 import type { RowOptions } from "./rows.js";
 import { stageF64, stageValues, stageWhole, stream } from "./stream.js";
 import type { Operand, Target } from "./tensor.js";
@@ -48,7 +47,7 @@ export function checkPower(method: string, p: unknown): number {
 /** x^(1/p), the same bits on every engine. */
 export function root(x: number, p: number): number {
   if (p === 1) return x;
-  return p === 2 ? Math.sqrt(x) : kernels().pow(x, 1 / p);
+  return p === 2 ? Math.sqrt(x) : kernels(FUNCTIONS).pow(x, 1 / p);
 }
 
 /** The type of the kernels' lanes: f32 for |d| of f32 data whose squares do not come near to overflow. */
@@ -71,7 +70,7 @@ export function cellPowers(
   largestSquares: number,
 ): PowerSums {
   const cells = geometry.n * geometry.c;
-  const k = kernelsOf(x.dtype);
+  const k = kernelsOf(FUNCTIONS, x.dtype);
   const period = mean.length;
   const lanes = lanesOf(x, p, largestSquares);
   const wide = lanes === "float64" ? 1 : 0;
@@ -103,7 +102,7 @@ export function applyPowerGradient(
   p: number,
   largestSquares: number,
 ): void {
-  const k = kernelsOf(x.dtype);
+  const k = kernelsOf(FUNCTIONS, x.dtype);
   const period = gradient.mean.length;
   const lanes = lanesOf(x, p, largestSquares);
   const wide = lanes === "float64" ? 1 : 0;
@@ -134,7 +133,8 @@ export function applyPowerRowsGradient(
   p: number,
   largestSquares: number,
 ): void {
-  const k = kernelsOf(x.dtype);
+  const onRows = kernelsOf(ROWS, x.dtype);
+  const functions = kernelsOf(FUNCTIONS, x.dtype);
   const width = elementBytes(x.dtype);
   const lanes = lanesOf(x, p, largestSquares);
   const wide = lanes === "float64" ? 1 : 0;
@@ -152,9 +152,9 @@ export function applyPowerRowsGradient(
         let weighted = g;
         if (weights) {
           weighted = scratch(count * n * width);
-          k.rowStandardize(weighted, g, weights, 0, zeros, ones, count, n, row, period);
+          onRows.rowStandardize(weighted, g, weights, 0, zeros, ones, count, n, row, period);
         }
-        k.rowGradPower(to, weighted, from, center, rest, scale, slope, constant, count, n, row, rows, p, wide);
+        functions.rowGradPower(to, weighted, from, center, rest, scale, slope, constant, count, n, row, rows, p, wide);
       });
     });
   });

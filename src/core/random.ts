@@ -1,9 +1,10 @@
 /**
  * Random numbers from a seed, the same on every machine: number e of stream s is a function of (seed, s, e), made by
- * the kernels of assembly/random.ts.
+ * the kernels of assembly/data/random.ts.
  */
 import { fail, show } from "./errors.js";
-import { type DType, kernels, kernelsOf, scratch, type TypedArray, withScratch } from "./memory.js";
+import { type DType, scratch, type TypedArray, withScratch } from "./memory.js";
+import { DATA, kernels, kernelsOf } from "./parts.js";
 import { stream } from "./stream.js";
 import { type Operand, shaped, Target } from "./tensor.js";
 
@@ -33,9 +34,9 @@ export function normalValues(
   { number = 0, mean = 0, deviation = 1 } = {},
 ): TypedArray {
   const out = new Target("random", undefined, shaped(dtype, [length]));
-  const k = kernelsOf(dtype);
+  const k = kernelsOf(DATA, dtype);
   withScratch(() => {
-    const workspace = scratch(kernels().randomScratchBytes());
+    const workspace = scratch(kernels(DATA).randomScratchBytes());
     stream({ rows: 1, n: length, cut: NORMAL_GROUP }, [], [out], ([to], { offset, n }) => {
       k.rowNormal(to, n, offset / NORMAL_GROUP, mean, deviation, number, seed.low, seed.high, workspace);
     });
@@ -51,10 +52,10 @@ export function keepElements(
   { scale, shift, other }: { scale: number; shift: number; other: number },
 ): void {
   const threshold = Math.min(Math.round(rate * 2 ** 32), 2 ** 32 - 1);
-  const k = kernelsOf(x.dtype);
+  const k = kernelsOf(DATA, x.dtype);
   const { low, high } = seed;
   withScratch(() => {
-    const workspace = scratch(kernels().randomScratchBytes());
+    const workspace = scratch(kernels(DATA).randomScratchBytes());
     stream({ rows: 1, n: x.length, cut: KEEP_GROUP }, [x], [y], ([from, to], { offset, n }) => {
       k.eachKeep(to, from, n, scale, shift, other, offset / KEEP_GROUP, threshold, number, low, high, workspace);
     });

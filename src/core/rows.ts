@@ -2,19 +2,8 @@
  * Rows normalized by their own statistics: y = (x − mean)·rstd·weight + bias with a weight and bias for each element, and
  * its gradient. Rows that fit the staging block go through the fused kernels; longer ones are cut, to the same bits.
  */
-import {
-  colScratch,
-  copyF64,
-  type DType,
-  elementBytes,
-  heap64,
-  kernels,
-  kernelsOf,
-  scratch,
-  scratchF64,
-  viewF64,
-  withScratch,
-} from "./memory.js";
+import { copyF64, type DType, elementBytes, heap64, scratch, scratchF64, viewF64, withScratch } from "./memory.js";
+import { kernels, kernelsOf, ROWS } from "./parts.js";
 import { type Chunk, stageF64, stageWhole, stream } from "./stream.js";
 import type { Operand, Target } from "./tensor.js";
 
@@ -45,7 +34,7 @@ export interface RowOptions {
 
 /** Elements of the blocks that a row is reduced in. */
 export function rowBlockOf(dtype: Operand["dtype"]): number {
-  return dtype === "float64" ? kernels().rowBlock_f64() : kernels().rowBlock_f32();
+  return dtype === "float64" ? kernels(ROWS).rowBlock_f64() : kernels(ROWS).rowBlock_f32();
 }
 
 /** A row of ones where a bias comes without a weight. */
@@ -71,7 +60,7 @@ export function normalizeRows(
   statistics?: RowStatistics,
 ): void {
   const { rows, n, period, centered } = options;
-  const k = kernelsOf(x.dtype);
+  const k = kernelsOf(ROWS, x.dtype);
   const width = elementBytes(x.dtype);
   withScratch(() => {
     const mean = scratch(rows * 8);
@@ -131,7 +120,7 @@ function weightOf(weight: number, { row, offset, n: length }: Chunk, n: number, 
 /** y = (x − mean)·rstd·weight + bias with statistics that are given. */
 export function standardizeRows(y: Target, x: Operand, options: RowOptions, statistics: RowStatistics): void {
   const { rows, n, period } = options;
-  const k = kernelsOf(x.dtype);
+  const k = kernelsOf(ROWS, x.dtype);
   const width = elementBytes(x.dtype);
   withScratch(() => {
     const mean = stageF64(statistics.mean);
@@ -159,7 +148,7 @@ export interface RowGradSums {
 /** The sums that the gradients of rows and of their weights are made of. */
 export function rowGradSums(dy: Operand, x: Operand, options: RowOptions, statistics: RowStatistics): RowGradSums {
   const { rows, n, period } = options;
-  const k = kernelsOf(x.dtype);
+  const k = kernelsOf(ROWS, x.dtype);
   const width = elementBytes(x.dtype);
   return withScratch(() => {
     const mean = stageF64(statistics.mean);
@@ -206,18 +195,18 @@ class WeightGrads {
     this.#dtype = dtype;
     this.#dweight = scratchF64(options.period * options.n);
     this.#dbias = scratchF64(options.period * options.n);
-    this.#workspace = colScratch();
+    this.#workspace = scratch(kernels(ROWS).weightGradScratchBytes());
   }
 
   /** Rows that a chunk holds a multiple of, so that the sums do not depend on the chunks. */
   get rowMultiple(): number {
-    return kernels().colBlockRows(this.#options.n) * this.#options.period;
+    return kernels(ROWS).weightGradBlockRows() * this.#options.period;
   }
 
   /** Adds the rows [row, row + count), or part of one long row. */
   add(g: number, from: number, row: number, count: number, offset: number, length: number): void {
     const { n, period } = this.#options;
-    const k = kernelsOf(this.#dtype);
+    const k = kernelsOf(ROWS, this.#dtype);
     for (let p = 0; p < Math.min(period, count); p++) {
       const share = Math.ceil((count - p) / period);
       const skip = p * n * elementBytes(this.#dtype);
@@ -254,7 +243,7 @@ export function normalizeRowsGrad(
   statistics: RowStatistics,
 ): { dweight: Float64Array; dbias: Float64Array } {
   const { rows, n, period } = options;
-  const k = kernelsOf(x.dtype);
+  const k = kernelsOf(ROWS, x.dtype);
   const width = elementBytes(x.dtype);
   const centered = options.centered ? 1 : 0;
   if (n * width <= LONG_ROW_BYTES) {
@@ -266,7 +255,7 @@ export function normalizeRowsGrad(
       const dbias = scratchF64(period * n);
       const workspace = scratch(k.rowNormalizeGradScratchBytes(n));
       // Whole blocks of rows in each chunk keep the tree of the weights' sums the same for any chunking.
-      const plan = { rows, n, rowMultiple: kernels().colBlockRows(n) * period };
+      const plan = { rows, n, rowMultiple: kernels(ROWS).weightGradBlockRows() * period };
       stream(plan, [dy, x], [dx], ([g, from, to], { row, rows: count }) => {
         const [m, r] = [mean + 8 * row, rstd + 8 * row];
         k.rowNormalizeGrad(to, dweight, dbias, g, from, weight, m, r, count, n, period, centered, workspace);

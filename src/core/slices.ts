@@ -10,8 +10,9 @@
 
 import { applyAffine, applyGradient, cellGradSums, cellMoments } from "./cells.js";
 import { type Geometry, oneCell } from "./geometry.js";
-import { copyF64, elementBytes, heap64, kernelsOf, scratch, scratchF64, withScratch } from "./memory.js";
+import { copyF64, elementBytes, heap64, scratch, scratchF64, withScratch } from "./memory.js";
 import { mergeCells } from "./moments.js";
+import { kernelsOf, ROWS } from "./parts.js";
 import { LONG_ROW_BYTES, rowBlockOf } from "./rows.js";
 import { square } from "./special.js";
 import { stageF64, stream } from "./stream.js";
@@ -118,7 +119,7 @@ export function sliceLengths(x: Operand, slices: Slices, centered = false): Slic
 function rowLengths(x: Operand, slices: Slices): SliceLengths {
   const { cells, count } = slices;
   const n = slices.geometry.s;
-  const k = kernelsOf(x.dtype);
+  const k = kernelsOf(ROWS, x.dtype);
   const length = new Float64Array(count);
   withScratch(() => {
     const squares = scratch(8 * cells);
@@ -205,7 +206,7 @@ export function directSlices(y: Target, x: Operand, slices: Slices, g: Float64Ar
     else scaleSlices(y, x, slices, mean, scale);
     return length;
   }
-  const k = kernelsOf(x.dtype);
+  const k = kernelsOf(ROWS, x.dtype);
   return withScratch(() => {
     const lengths = scratch(8 * count);
     const gains = stageF64(g);
@@ -229,7 +230,7 @@ function staysWhole(n: number, inputs: Operand[], output: Target): boolean {
 
 /** y = x·scale, without a sum that would take the sign from zeros. */
 function scaleRows(y: Target, x: Operand, rows: number, n: number, scale: Float64Array): void {
-  const k = kernelsOf(x.dtype);
+  const k = kernelsOf(ROWS, x.dtype);
   withScratch(() => {
     const means = scratchF64(rows);
     const scales = stageF64(scale);
@@ -252,7 +253,7 @@ export function directSlicesGrad(
   const { count } = slices;
   const n = slices.geometry.s;
   if (isOneRowEach(slices) && staysWhole(n, [dy, x], dx)) {
-    const k = kernelsOf(x.dtype);
+    const k = kernelsOf(ROWS, x.dtype);
     return withScratch(() => {
       const sums = scratch(8 * count);
       const lengths = stageF64(length);

@@ -9,7 +9,7 @@
  *
  * Source: M. Abramowitz, I. A. Stegun, "Handbook of Mathematical Functions", 1964, 7.1.6 and 7.1.14.
  */
-import { kernels } from "./memory.js";
+import { FUNCTIONS, kernels } from "./parts.js";
 
 const ROOT_PI = 1.7724538509055159;
 /** Terms of the continued fraction: enough at x = 1, where it converges slowest. */
@@ -17,7 +17,7 @@ const FRACTION_TERMS = 200;
 
 /** e^x. */
 export function exp(x: number): number {
-  return kernels().exp(x);
+  return kernels(FUNCTIONS).exp(x);
 }
 
 export function square(x: number): number {

@@ -1,6 +1,7 @@
 import { checkFinite, checkNumber, fail, show } from "../core/errors.js";
 import { failBeforeForward, Layer } from "../core/layer.js";
-import { heap8, kernelsOf, scratch, withScratch } from "../core/memory.js";
+import { heap8, scratch, withScratch } from "../core/memory.js";
+import { DATA, kernelsOf } from "../core/parts.js";
 import { keepElements, readSeed, type Seed } from "../core/random.js";
 import { square } from "../core/special.js";
 import { stream } from "../core/stream.js";
@@ -65,7 +66,7 @@ function readChoice(method: string, options: AlphaDropoutOptions, length: number
 
 /** y = scale·x + shift where kept, else other. */
 function choose(y: Target, x: Operand, choice: Choice, scale: number, shift: number, other: number): void {
-  const k = kernelsOf(x.dtype);
+  const k = kernelsOf(DATA, x.dtype);
   const { keep, seed, call, rate } = choice;
   if (keep === null) {
     keepElements(y, x, { rate, seed, number: call }, { scale, shift, other });

@@ -1,7 +1,8 @@
 import { vectorOf } from "../core/channelwise.js";
 import { checkFinite, fail } from "../core/errors.js";
 import { entriesOf, keepInput, Layer, Parameter, type Saved, type StateEntry, savedInput } from "../core/layer.js";
-import { colScratch, copyF64, type DType, kernelsOf, scratchF64, withScratch } from "../core/memory.js";
+import { colScratch, copyF64, type DType, scratchF64, withScratch } from "../core/memory.js";
+import { kernelsOf, LINEAR } from "../core/parts.js";
 import {
   applySliceGradient,
   inverseLengths,
@@ -139,7 +140,17 @@ export function cosineForwardAs(
         const last = product(bias, units.rlength);
         const [down, across] = yTransposed ? [last, factors] : [factors, last];
         const [count, n] = yTransposed ? [o, p] : [p, o];
-        kernelsOf(dtype).rowOuter(at, at, stageValues(down, dtype), stageValues(across, dtype), count, n, 0, count, 1);
+        kernelsOf(LINEAR, dtype).rowOuter(
+          at,
+          at,
+          stageValues(down, dtype),
+          stageValues(across, dtype),
+          count,
+          n,
+          0,
+          count,
+          1,
+        );
       });
     });
   });
@@ -151,7 +162,7 @@ export function cosineForwardAs(
 /** Σ dy·factor over the units for each row of a sheet, or over the rows for each unit. */
 function combine(dy: number, sheets: Sheets, factors: Float64Array, overUnits: boolean): Float64Array {
   const { dtype, p, o, yTransposed } = sheets;
-  const k = kernelsOf(dtype);
+  const k = kernelsOf(LINEAR, dtype);
   return withScratch(() => {
     const count = overUnits ? p : o;
     const sums = scratchF64(count);

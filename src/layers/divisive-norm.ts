@@ -2,7 +2,8 @@ import { applyAffine, applyGradient, cellGradSums, cellMoments } from "../core/c
 import { checkCount, checkNumber, checkOneOf, fail, show } from "../core/errors.js";
 import { checkLayout, type Geometry, geometryOf, type Layout, pooled } from "../core/geometry.js";
 import { entryOf, keepInput, Layer, Parameter, type Saved, savedInput } from "../core/layer.js";
-import { type DType, heap64, keep, kernels, passingCopyF64, passingF64, scratch, withScratch } from "../core/memory.js";
+import { type DType, heap64, keep, passingCopyF64, passingF64, scratch, withScratch } from "../core/memory.js";
+import { FUNCTIONS, kernels } from "../core/parts.js";
 import { applyPowerGradient, cellPowers } from "../core/powers.js";
 import { square } from "../core/special.js";
 import { type Operand, readAlike, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
@@ -102,7 +103,7 @@ function windows(method: string, x: Operand, options: DivisiveNormOptions, layou
       const plane = scratch(h * w * 8);
       if (sharedFirst) multiplyPlanes(heap64(), from / 8, values, share);
       else heap64().set(values, from / 8);
-      kernels().planeBoxSum_f64(to, from, plane, n, h, w, kh, kw);
+      kernels(FUNCTIONS).planeBoxSum_f64(to, from, plane, n, h, w, kh, kw);
       const sums = passingCopyF64(to, values.length);
       if (!sharedFirst) multiplyPlanes(sums, 0, sums, share);
       return sums;

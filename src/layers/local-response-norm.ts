@@ -1,7 +1,10 @@
 import { checkCount, checkNumber } from "../core/errors.js";
 import { type Geometry, geometryOf, type Layout } from "../core/geometry.js";
+import type { TypedKernels } from "../core/instance.js";
+import type { FunctionsKernels } from "../core/kernels.generated.js";
 import { keepInput, Layer, type Saved, savedInput } from "../core/layer.js";
-import { elementBytes, kernelsOf, scratch, withScratch } from "../core/memory.js";
+import { elementBytes, scratch, withScratch } from "../core/memory.js";
+import { FUNCTIONS, kernelsOf } from "../core/parts.js";
 import { stream } from "../core/stream.js";
 import { type Operand, readAlike, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
 
@@ -46,7 +49,7 @@ function settingOf(method: string, x: Operand, options: LocalResponseNormOptions
 
 /** Sums over the channels around each channel, of a sample [C, S] or [S, C]. */
 function windowOver(
-  kernel: ReturnType<typeof kernelsOf>,
+  kernel: TypedKernels<FunctionsKernels>,
   { geometry: { c, s, order } }: Setting,
   squares: boolean,
   out: number,
@@ -63,7 +66,7 @@ function forwardAs(method: string, x: TensorLike, options: LocalResponseNormOpti
   const setting = settingOf(method, operand, options);
   const { geometry, before, after, k, share, beta } = setting;
   const y = new Target(method, options.out, operand, [operand]);
-  const kernel = kernelsOf(operand.dtype);
+  const kernel = kernelsOf(FUNCTIONS, operand.dtype);
   const sample = geometry.c * geometry.s;
   withScratch(() => {
     const sums = scratch(sample * elementBytes(operand.dtype));
@@ -89,7 +92,7 @@ function backwardAs(
   const setting = settingOf(method, x, saved.options);
   const { geometry, before, after, k, share, beta } = setting;
   const dx = new Target(method, out, x, [x, gradient]);
-  const kernel = kernelsOf(x.dtype);
+  const kernel = kernelsOf(FUNCTIONS, x.dtype);
   const width = elementBytes(x.dtype);
   const sample = geometry.c * geometry.s;
   withScratch(() => {

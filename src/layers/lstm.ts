@@ -7,7 +7,8 @@
  */
 import { fail, show } from "../core/errors.js";
 import { failBeforeForward, Parameter } from "../core/layer.js";
-import { type DType, elementBytes, kernelsOf } from "../core/memory.js";
+import { type DType, elementBytes } from "../core/memory.js";
+import { FUNCTIONS, kernelsOf } from "../core/parts.js";
 import {
   elementsOf,
   type LinearTensor,
@@ -145,7 +146,7 @@ export function lstmForward(
   norms: StepNorms,
 ): { hs: Tensor; cLast: Tensor; saved: LSTMSaved } {
   const { steps, batch, units, dtype } = sizes;
-  const k = kernelsOf(dtype);
+  const k = kernelsOf(FUNCTIONS, dtype);
   const width = elementBytes(dtype);
   const kept: LinearTensor[] = [];
   const make = (...shape: number[]) => {
@@ -216,7 +217,7 @@ export function lstmBackward(method: string, dhs: TensorLike, saved: LSTMSaved |
   const { steps, batch, units, dtype } = sizes;
   if (states.hidden.disposed) fail(method, "saved was used or disposed of; run forward again");
   const gradient = checkShapeOf(method, "dhs", dhs, [steps, batch, units], dtype);
-  const k = kernelsOf(dtype);
+  const k = kernelsOf(FUNCTIONS, dtype);
   const width = elementBytes(dtype);
   const { hidden, cells, gates, outputs } = states;
   const made: LinearTensor[] = [];

@@ -3,7 +3,8 @@ import { vectorOf } from "../core/channelwise.js";
 import { fail } from "../core/errors.js";
 import { type Geometry, geometryOf, pooled } from "../core/geometry.js";
 import { entryOf, Layer, Parameter, type Saved, type StateEntry, savedInput } from "../core/layer.js";
-import { type DType, kernelsOf, withScratch } from "../core/memory.js";
+import { type DType, withScratch } from "../core/memory.js";
+import { COLUMNS, FUNCTIONS, kernelsOf, ROWS } from "../core/parts.js";
 import { scaleWhole } from "../core/slices.js";
 import { square } from "../core/special.js";
 import { stageValues, stream } from "../core/stream.js";
@@ -139,12 +140,13 @@ function activate(y: Target, z: Operand, tensor: Tensor, activation: NormPropAct
     return;
   }
   const { mean, deviation } = normPropRelu;
-  const k = kernelsOf(z.dtype);
+  const onColumns = kernelsOf(COLUMNS, z.dtype);
+  const onRows = kernelsOf(ROWS, z.dtype);
   withScratch(() => {
     const [center, scale, shift] = [mean, 1 / deviation, 0].map((value) => stageValues([value], z.dtype));
     stream({ rows: 1, n: z.length, cut: 1 }, [z], [y], ([from, to], { n }) => {
-      k.rowClamp(to, from, n, 0, Infinity);
-      k.rowAffine(to, to, center, scale, shift, 1, n, 0, 1);
+      onColumns.eachClamp(to, from, n, 0, Infinity);
+      onRows.rowAffine(to, to, center, scale, shift, 1, n, 0, 1);
     });
   });
 }
@@ -155,7 +157,7 @@ function deactivate(dy: Operand, saved: NormPropSaved): Operand {
   const scaled = new Target("normProp", undefined, dy);
   const z = readTensor("normProp", "z", saved.z);
   if (!activation) {
-    const k = kernelsOf(dy.dtype);
+    const k = kernelsOf(FUNCTIONS, dy.dtype);
     stream({ rows: 1, n: dy.length, cut: 1 }, [dy, z], [scaled], ([g, from, to], { n }) => {
       k.eachGate(to, g, from, n, 1 / normPropRelu.deviation);
     });

@@ -1,6 +1,6 @@
 import { checkNumber } from "../core/errors.js";
 import { keepInput, Layer, type Saved, savedInput } from "../core/layer.js";
-import { kernelsOf } from "../core/memory.js";
+import { FUNCTIONS, kernelsOf } from "../core/parts.js";
 import { stream } from "../core/stream.js";
 import { readAlike, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
 
@@ -38,7 +38,7 @@ function forwardAs(method: string, x: TensorLike, options: SeluOptions): { y: Te
   const operand = readTensor(method, "x", x);
   const { alpha, lambda } = readConstants(method, options);
   const y = new Target(method, options.out, operand, [operand]);
-  const k = kernelsOf(operand.dtype);
+  const k = kernelsOf(FUNCTIONS, operand.dtype);
   stream({ rows: 1, n: operand.length, cut: 1 }, [operand], [y], ([from, to], { n }) => {
     k.eachExpLinear(to, from, n, lambda, lambda * alpha);
   });
@@ -50,7 +50,7 @@ function backwardAs(method: string, dy: TensorLike, saved: SeluSaved, out: Tenso
   const gradient = readAlike(method, "dy", dy, x);
   const dx = new Target(method, out, x, [x, gradient]);
   const { alpha, lambda } = saved;
-  const k = kernelsOf(x.dtype);
+  const k = kernelsOf(FUNCTIONS, x.dtype);
   stream({ rows: 1, n: x.length, cut: 1 }, [gradient, x], [dx], ([g, from, to], { n }) => {
     k.eachExpLinearGrad(to, g, from, n, lambda, lambda * alpha);
   });

@@ -14,8 +14,9 @@ import { checkOneOf, fail, show } from "../core/errors.js";
 import { checkPositions, type Geometry, pooled } from "../core/geometry.js";
 import { channelMoments, sumChannels } from "../core/grouped.js";
 import { entryOf, keepInput, Parameter, type Saved, type StateEntry } from "../core/layer.js";
-import { keep, kernels, passingF64 } from "../core/memory.js";
+import { keep, passingF64 } from "../core/memory.js";
 import { emptyMoments, type Moments, mergeInto, varianceOf } from "../core/moments.js";
+import { FUNCTIONS, kernels } from "../core/parts.js";
 import {
   checkSeveral,
   Running,
@@ -109,7 +110,7 @@ function checkStatistics(
 }
 
 function softmax(logits: Float64Array): Float64Array {
-  const { exp } = kernels();
+  const { exp } = kernels(FUNCTIONS);
   let largest = logits[0];
   for (let i = 1; i < logits.length; i++) largest = Math.max(largest, logits[i]);
   let sum = 0;

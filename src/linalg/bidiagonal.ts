@@ -6,7 +6,8 @@
  */
 
 import { fail } from "../core/errors.js";
-import { heap64, kernels, scratch, withScratch } from "../core/memory.js";
+import { heap64, scratch, withScratch } from "../core/memory.js";
+import { kernels, LINEAR } from "../core/parts.js";
 import { square } from "../core/special.js";
 
 /** Rows of rotations, and where they begin. */
@@ -153,7 +154,7 @@ export function solveBidiagonal(d: Float64Array, e: Float64Array, left: Rows, ri
     let steps: Array<{ from: number; count: number; step: 1 | -1; used: number }> = [];
     let used = 0;
     const flush = () => {
-      const { rotateRows_f64: rotateRows } = kernels();
+      const { rotateRows_f64: rotateRows } = kernels(LINEAR);
       for (const { rows, rotations } of sides) {
         for (let column = 0; column < rows.columns; column += COLUMNS) {
           const columns = Math.min(COLUMNS, rows.columns - column);

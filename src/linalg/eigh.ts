@@ -1,14 +1,6 @@
 import { fail, show } from "../core/errors.js";
-import {
-  copyF64,
-  heap64,
-  kernels,
-  kernelsOf,
-  matmulScratch,
-  scratch,
-  scratchF64,
-  withScratch,
-} from "../core/memory.js";
+import { copyF64, heap64, matmulScratch, scratch, scratchF64, withScratch } from "../core/memory.js";
+import { kernels, kernelsOf, LINEAR, ROWS } from "../core/parts.js";
 import { elementsOf, type Operand, readTensor, type Tensor, type TensorLike } from "../core/tensor.js";
 import { solveTridiagonal } from "./tridiagonal.js";
 
@@ -51,10 +43,10 @@ export function eigh(matrix: TensorLike): Eigen {
     const stride = strideOf(n);
     const rows = scratchF64(stride * stride);
     const scale = copyScaled(method, "matrix", a, rows, stride);
-    if (kernels().asymmetry_f64(rows, n, stride) > ASYMMETRY[a.dtype]) failAsymmetric(method, "matrix", a);
+    if (kernels(LINEAR).asymmetry_f64(rows, n, stride) > ASYMMETRY[a.dtype]) failAsymmetric(method, "matrix", a);
     const values = symmetricEigen(rows, n, stride).map((value) => value / scale);
     const out = scratch(8 * n * n);
-    kernels().transpose_f64(out, rows, n, n, n, stride);
+    kernels(LINEAR).transpose_f64(out, rows, n, n, n, stride);
     return { values, vectors: { data: copyF64(out, n * n), shape: [n, n] } };
   });
 }
@@ -71,7 +63,7 @@ export function strideOf(n: number): number {
  */
 export function symmetricEigen(matrix: number, n: number, stride: number): Float64Array {
   return withScratch(() => {
-    const k = kernels();
+    const k = kernels(LINEAR);
     const z = scratchF64(stride * stride);
     const d = scratch(8 * n);
     const e = scratch(8 * n);
@@ -104,7 +96,7 @@ export function copyScaled(method: string, name: string, a: Operand, to: number,
     const elements = elementsOf(a);
     const heap = heap64();
     for (let i = 0; i < rows; i++) heap.set(elements.subarray(i * n, (i + 1) * n), to / 8 + i * stride);
-    const k = kernelsOf("float64");
+    const k = kernelsOf(ROWS, "float64");
     k.rowMaxAbs(result, to, 1, rows * stride);
     const largest = heap[result / 8];
     if (!(largest < Infinity)) {

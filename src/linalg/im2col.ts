@@ -1,7 +1,8 @@
 import { fail, show } from "../core/errors.js";
 import type { Layout } from "../core/geometry.js";
 import { checkLayout } from "../core/geometry.js";
-import { type DType, elementBytes, heapOf, kernelsOf, scratch, withScratch } from "../core/memory.js";
+import { type DType, elementBytes, heapOf, scratch, withScratch } from "../core/memory.js";
+import { kernelsOf, LINEAR } from "../core/parts.js";
 import { stream } from "../core/stream.js";
 import { type Operand, readTensor, shaped, Target, type Tensor, type TensorLike } from "../core/tensor.js";
 
@@ -112,7 +113,7 @@ function run(dtype: DType, columns: number, image: number, windows: Windows, bac
   const { layout, channels, size, kernel, out, stride, padding, dilation } = windows;
   const last = layout === "channels-last";
   const [channelStep, rowStep, columnStep] = last ? [1, size[1] * channels, channels] : [size[0] * size[1], size[1], 1];
-  const k = kernelsOf(dtype);
+  const k = kernelsOf(LINEAR, dtype);
   const [to, from] = back ? [image, columns] : [columns, image];
   (back ? k.rowPatchesAdd : k.rowPatches)(
     to,

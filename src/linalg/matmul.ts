@@ -1,5 +1,6 @@
 import { fail, show } from "../core/errors.js";
-import { elementBytes, kernelsOf, matmulScratch, scratch, withScratch } from "../core/memory.js";
+import { elementBytes, matmulScratch, scratch, withScratch } from "../core/memory.js";
+import { kernelsOf, LINEAR } from "../core/parts.js";
 import { stageWhole, stream } from "../core/stream.js";
 import { readTensor, shaped, Target, type Tensor, type TensorLike } from "../core/tensor.js";
 
@@ -49,7 +50,7 @@ export function matmul(a: TensorLike, b: TensorLike, options: MatmulOptions = {}
   for (const factor of factors) {
     if (out.isPlaceOf(factor)) fail(method, `out must not be ${factor.name}; pass another tensor`);
   }
-  const kernel = kernelsOf(left.dtype).matmul;
+  const kernel = kernelsOf(LINEAR, left.dtype).matmul;
   const width = elementBytes(left.dtype);
   withScratch(() => {
     const atA = stageWhole(left, left.dtype);

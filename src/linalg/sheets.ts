@@ -9,13 +9,13 @@ import {
   type DType,
   elementBytes,
   heapOf,
-  kernelsOf,
   matmulScratch,
   scratch,
   scratchF64,
   viewF64,
   withScratch,
 } from "../core/memory.js";
+import { kernelsOf, LINEAR } from "../core/parts.js";
 import { type Slices, slicesOf } from "../core/slices.js";
 import { stageValues, stageWhole } from "../core/stream.js";
 import { elementsOf, type Operand, Target } from "../core/tensor.js";
@@ -211,7 +211,7 @@ export function multiply(
   w: Operand,
   { dtype, p, k, o, xTransposed, yTransposed }: Sheets,
 ): void {
-  const { matmul } = kernelsOf(dtype);
+  const { matmul } = kernelsOf(LINEAR, dtype);
   withScratch(() => {
     const workspace = matmulScratch();
     if (yTransposed) matmul(y, w.pointer, x.pointer, o, p, k, 0, xTransposed ? 0 : 1, workspace);
@@ -226,7 +226,7 @@ export function multiplyForInput(
   w: Operand,
   { dtype, p, k, o, xTransposed, yTransposed }: Sheets,
 ): void {
-  const { matmul } = kernelsOf(dtype);
+  const { matmul } = kernelsOf(LINEAR, dtype);
   withScratch(() => {
     const workspace = matmulScratch();
     if (xTransposed) matmul(dx, w.pointer, dy, k, p, o, 1, yTransposed ? 0 : 1, workspace);
@@ -259,7 +259,7 @@ export class WeightGradient {
   /** Adds that of a sheet. */
   add(dy: number, x: Operand): void {
     const { dtype, p, k, o, xTransposed, yTransposed } = this.#sheets;
-    const kernel = kernelsOf(dtype);
+    const kernel = kernelsOf(LINEAR, dtype);
     withScratch(() => {
       const workspace = matmulScratch();
       kernel.matmul(this.#part.pointer, dy, x.pointer, o, k, p, yTransposed ? 0 : 1, xTransposed ? 1 : 0, workspace);

@@ -1,5 +1,6 @@
 import { fail, show } from "../core/errors.js";
-import { copyF64, heap64, kernels, matmulScratch, scratch, scratchF64, viewF64, withScratch } from "../core/memory.js";
+import { copyF64, heap64, matmulScratch, scratch, scratchF64, viewF64, withScratch } from "../core/memory.js";
+import { kernels, LINEAR } from "../core/parts.js";
 import { readTensor, type Tensor, type TensorLike } from "../core/tensor.js";
 import { solveBidiagonal } from "./bidiagonal.js";
 import { copyScaled, strideOf } from "./eigh.js";
@@ -51,7 +52,7 @@ export function svd(matrix: TensorLike): SVD {
     if (isTall) {
       const upright = scratchF64(m * side);
       scale = copyScaled(method, "matrix", a, upright, side);
-      kernels().transpose_f64(given, upright, m, n, stride, side);
+      kernels(LINEAR).transpose_f64(given, upright, m, n, stride, side);
     } else scale = copyScaled(method, "matrix", a, given, stride);
 
     const left = scratchF64(k * side);
@@ -72,7 +73,7 @@ export function svd(matrix: TensorLike): SVD {
       const at = asColumns / 8 + from * columnStride;
       heap64().copyWithin(sorted / 8 + i * columnStride, at, at + m);
     }
-    kernels().transpose_f64(u, sorted, k, m, k, columnStride);
+    kernels(LINEAR).transpose_f64(u, sorted, k, m, k, columnStride);
     return {
       u: { data: copyF64(u, m * k), shape: [m, k] },
       s,
@@ -98,15 +99,15 @@ function decompose(
   const product = matmulScratch();
   const work = scratch(
     Math.max(
-      kernels().bidiagonalizeScratchBytes(stride, side),
-      kernels().applyReflectionsScratchBytes(k, stride) + 8 * (stride + k),
+      kernels(LINEAR).bidiagonalizeScratchBytes(stride, side),
+      kernels(LINEAR).applyReflectionsScratchBytes(k, stride) + 8 * (stride + k),
     ),
   );
   const last = right + 8 * (length - k);
   if (length > OBLONG * k) {
     // given = [0 | triangle]·H_0···H_{k−1}: the triangle is decomposed, its right rows take on the reflections.
     const diagonal = scratch(8 * k);
-    kernels().triangularize_f64(diagonal, tau, given, k, length, stride, work, product);
+    kernels(LINEAR).triangularize_f64(diagonal, tau, given, k, length, stride, work, product);
     const triangle = scratchF64(k * side);
     const heap = heap64();
     for (let i = 0; i < k; i++) {
@@ -120,14 +121,14 @@ function decompose(
       const from = inner / 8 + i * side;
       heap64().copyWithin(last / 8 + i * stride, from, from + k);
     }
-    kernels().applyReflections_f64(right, given, tau, k, length - k + 1, k, stride, work, product);
+    kernels(LINEAR).applyReflections_f64(right, given, tau, k, length - k + 1, k, stride, work, product);
     return values;
   }
   const d = scratch(8 * k);
   const e = scratch(8 * k);
   const tauLeft = scratch(8 * k);
   const columns = scratchF64(k * side);
-  kernels().bidiagonalize_f64(d, e, tau, tauLeft, given, columns, k, length, stride, side, work, product);
+  kernels(LINEAR).bidiagonalize_f64(d, e, tau, tauLeft, given, columns, k, length, stride, side, work, product);
   const values = copyF64(d, k);
   const heap = heap64();
   for (let i = 0; i < k; i++) {
@@ -135,7 +136,7 @@ function decompose(
     heap[last / 8 + i * (stride + 1)] = 1;
   }
   solveBidiagonal(values, copyF64(e, k - 1), { at: left, columns: k, stride: side }, { at: last, columns: k, stride });
-  kernels().applyReflections_f64(left, columns + 8 * side, tauLeft + 8, k, 1, k - 1, side, work, product);
-  kernels().applyReflections_f64(right, given, tau, k, length - k + 1, k, stride, work, product);
+  kernels(LINEAR).applyReflections_f64(left, columns + 8 * side, tauLeft + 8, k, 1, k - 1, side, work, product);
+  kernels(LINEAR).applyReflections_f64(right, given, tau, k, length - k + 1, k, stride, work, product);
   return values;
 }

@@ -7,7 +7,8 @@
  */
 
 import { fail } from "../core/errors.js";
-import { heap8, heap64, kernels, matmulScratch, scratch, viewF64, withScratch } from "../core/memory.js";
+import { heap8, heap64, matmulScratch, scratch, viewF64, withScratch } from "../core/memory.js";
+import { kernels, LINEAR } from "../core/parts.js";
 import { square } from "../core/special.js";
 
 /** Sizes up to this are solved by QL steps. */
@@ -57,7 +58,7 @@ export function solveTridiagonal(d: Float64Array, e: Float64Array, z: number, st
       const { kept, dropped } = deflate(d, weights, from, middle, to, 2 * Math.abs(coupling), (a, b, c, s) => {
         heap[rotations / 8] = c;
         heap[rotations / 8 + 1] = s;
-        kernels().rotateRows_f64(z + 8 * (a * stride + from), rotations, 1, size, (b - a) * stride);
+        kernels(LINEAR).rotateRows_f64(z + 8 * (a * stride + from), rotations, 1, size, (b - a) * stride);
       });
 
       // Vectors that end in the upper half are zero in the lower, and the other way round: each half is its own
@@ -93,7 +94,7 @@ export function solveTridiagonal(d: Float64Array, e: Float64Array, z: number, st
         heap = heap64();
         for (let r = from; r < from + k; r++) heap.fill(0, row(r) + from, row(r) + to);
         const at = z + 8 * (from * stride + from);
-        const { multiplyAdd_f64: multiplyAdd } = kernels();
+        const { multiplyAdd_f64: multiplyAdd } = kernels(LINEAR);
         multiplyAdd(at, pointer, 8 * upperRows, k, n1, k1, stride, 1, k, n1, 1, product);
         const second = pointer + 8 * upper.length;
         multiplyAdd(at + 8 * n1, second, 8 * lowerRows, k, n2, k2, stride, 1, k, n2, 1, product);
@@ -193,8 +194,8 @@ function rankOne(kept: Kept[], ordered: Kept[], rho: number, d: Float64Array, fr
   const placeOf = new Int32Array(heap8().buffer, places, k);
   const place = new Map(ordered.map((pair, i) => [pair, i]));
   for (const [i, pair] of kept.entries()) placeOf[i] = place.get(pair) as number;
-  kernels().rankOneValues_f64(values, delta, poles, weights, k, rho * squares);
-  kernels().rankOneVectors_f64(vectors, delta, poles, weights, places, k, workspace);
+  kernels(LINEAR).rankOneValues_f64(values, delta, poles, weights, k, rho * squares);
+  kernels(LINEAR).rankOneVectors_f64(vectors, delta, poles, weights, places, k, workspace);
   d.set(viewF64(values, k), from);
   return vectors;
 }
@@ -244,7 +245,7 @@ function solveSmall(
         heap[rotations / 8 + 2 * count + 1] = s;
         count++;
       }
-      kernels().rotateRows_f64(8 * (at + m * stride), rotations, count, to - from, -stride);
+      kernels(LINEAR).rotateRows_f64(8 * (at + m * stride), rotations, count, to - from, -stride);
       e[m] = 0;
       if (count === m - l) {
         d[l] -= p;

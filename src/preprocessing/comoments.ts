@@ -8,14 +8,13 @@ import {
   elementBytes,
   heap64,
   heapOf,
-  kernels,
-  kernelsOf,
   matmulScratch,
   scratch,
   scratchF64,
   viewF64,
   withScratch,
 } from "../core/memory.js";
+import { COLUMNS, kernels, kernelsOf, LINEAR } from "../core/parts.js";
 import { stageValues, stream } from "../core/stream.js";
 import { elementsOf, type Operand, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
 import { powerNear, strideOf, symmetricEigen } from "../linalg/eigh.js";
@@ -201,7 +200,8 @@ export function comomentsFromJSON(reader: SavedReader): ComomentState | undefine
  */
 function comomentsOf(method: string, x: Operand): { mean: Float64Array; comoments: Float64Array } {
   const [rows, n] = x.shape;
-  const k = kernelsOf(x.dtype);
+  const onColumns = kernelsOf(COLUMNS, x.dtype);
+  const linear = kernelsOf(LINEAR, x.dtype);
   const width = elementBytes(x.dtype);
   return withScratch(() => {
     const sums = scratchF64(n * n);
@@ -216,10 +216,10 @@ function comomentsOf(method: string, x: Operand): { mean: Float64Array; comoment
         const height = Math.min(BLOCK_ROWS, part - r);
         const from = at + r * n * width;
         const seen = row + r;
-        k.colMomentsWide(blockMean, blockM2, from, height, n, 0, workspace);
+        onColumns.colMomentsWide(blockMean, blockM2, from, height, n, 0, workspace);
         const heap = heap64();
         for (let j = 0; j < n; j++) if (!Number.isFinite(heap[blockM2 / 8 + j])) failOnValue(method, x);
-        k.colCenterWide(centered, from, blockMean, height, n);
+        linear.colCenterWide(centered, from, blockMean, height, n);
         const last = centered / 8 + height * n;
         const share = height / (seen + height);
         const weight = Math.sqrt(seen * share);
@@ -228,7 +228,7 @@ function comomentsOf(method: string, x: Operand): { mean: Float64Array; comoment
           heap[last + j] = weight * delta;
           mean[j] += delta * share;
         }
-        kernels().addGram_f64(sums, centered, height + 1, n, n, n, 1, product);
+        kernels(LINEAR).addGram_f64(sums, centered, height + 1, n, n, n, 1, product);
       }
     });
     const comoments = new Float64Array((n * (n + 1)) / 2);
@@ -275,7 +275,8 @@ function multiplyRows(
   const y = new Target(method, out, { ...x, shape: [rows, columns], length: rows * columns }, [x]);
   if (n !== columns && y.isPlaceOf(x)) fail(method, `out must not be ${x.name}, whose rows are of another length`);
   const dtype = isWide ? "float64" : "float32";
-  const k = kernelsOf(dtype);
+  const onColumns = kernelsOf(COLUMNS, dtype);
+  const linear = kernelsOf(LINEAR, dtype);
   const [width, widthX] = [elementBytes(dtype), elementBytes(x.dtype)];
   withScratch(() => {
     const stage = (values: ArrayLike<number>) => stageValues(values, dtype);
@@ -292,12 +293,12 @@ function multiplyRows(
     const made = scratch(PRODUCT_ROWS * columns * width);
     const product = matmulScratch();
     const run = (from: number, to: number, count: number) => {
-      if (isWide) kernelsOf(x.dtype).colCenterWide(centered, from, centers, count, n);
-      else k.colAffine(centered, from, centers, ones, shifts, count, n);
+      if (isWide) kernelsOf(LINEAR, x.dtype).colCenterWide(centered, from, centers, count, n);
+      else onColumns.colAffine(centered, from, centers, ones, shifts, count, n);
       const isDirect = dtype === x.dtype;
       const at = isDirect ? to : made;
-      k.matmul(at, centered, weights, count, columns, n, 0, 0, product);
-      if (after !== undefined) k.colAffine(at, at, restAfter as number, ones, after, count, columns);
+      linear.matmul(at, centered, weights, count, columns, n, 0, 0, product);
+      if (after !== undefined) onColumns.colAffine(at, at, restAfter as number, ones, after, count, columns);
       if (!isDirect) {
         heapOf("float32").set(viewF64(made, count * columns), to / 4);
       }

@@ -1,6 +1,7 @@
 import { checkNumber, fail } from "../core/errors.js";
-import { colScratch, copyF64, kernelsOf, matmulScratch, scratch, scratchF64, withScratch } from "../core/memory.js";
+import { colScratch, copyF64, matmulScratch, scratch, scratchF64, withScratch } from "../core/memory.js";
 import { mergeCells, varianceOf } from "../core/moments.js";
+import { COLUMNS, FUNCTIONS, kernelsOf, LINEAR, ROWS } from "../core/parts.js";
 import { stageF64, stageWhole } from "../core/stream.js";
 import { columnMoments, type RowsLike, readRows } from "./rows.js";
 
@@ -78,20 +79,22 @@ class Classifier {
 
   /** The odds of each row for coefficients with the intercept behind them, and from them the chances. */
   #predict(beta: Float64Array): void {
-    const k = kernelsOf("float64");
+    const onRows = kernelsOf(ROWS, "float64");
+    const linear = kernelsOf(LINEAR, "float64");
+    const functions = kernelsOf(FUNCTIONS, "float64");
     const [rows, n] = [this.#rows, this.#n];
     withScratch(() => {
       const zero = stageF64([0]);
       const intercept = stageF64([beta[n]]);
-      k.rowAffine(this.#odds, this.#ones, zero, zero, intercept, 1, rows, 0, 1);
-      k.rowDot(this.#odds, this.#z, stageF64(beta.subarray(0, n)), rows, n);
+      onRows.rowAffine(this.#odds, this.#ones, zero, zero, intercept, 1, rows, 0, 1);
+      linear.rowDot(this.#odds, this.#z, stageF64(beta.subarray(0, n)), rows, n);
     });
-    k.eachSigmoid(this.#chance, this.#odds, 1, rows, 0, 0);
+    functions.eachSigmoid(this.#chance, this.#odds, 1, rows, 0, 0);
   }
 
   /** The sum over the rows of a value of each, times the row and times 1. */
   #sums(values: number): Float64Array {
-    const k = kernelsOf("float64");
+    const k = kernelsOf(LINEAR, "float64");
     return withScratch(() => {
       const sums = scratchF64(this.#n + 1);
       k.colCombine(sums, this.#z, values, this.#rows, this.#n, this.#workspace);
@@ -103,7 +106,7 @@ class Classifier {
   /** The gradient of the loss: Σ (chance − label)·row, and the penalty's. */
   gradient(beta: Float64Array): Float64Array {
     this.#predict(beta);
-    const k = kernelsOf("float64");
+    const k = kernelsOf(ROWS, "float64");
     const [rows, sources] = [this.#rows, this.#sources];
     return withScratch(() => {
       const residual = scratch(rows * 8);
@@ -119,15 +122,17 @@ class Classifier {
 
   /** The second derivatives at the place of the last gradient: Σ chance·(1 − chance)·row·rowᵀ, and the penalty's. */
   curvature(): Float64Array {
-    const k = kernelsOf("float64");
+    const functions = kernelsOf(FUNCTIONS, "float64");
+    const onRows = kernelsOf(ROWS, "float64");
+    const linear = kernelsOf(LINEAR, "float64");
     const [rows, n] = [this.#rows, this.#n];
     return withScratch(() => {
       const slope = scratch(rows * 8);
-      k.eachSigmoidGrad(slope, this.#ones, this.#chance, 1, rows, 0, 0, 0);
+      functions.eachSigmoidGrad(slope, this.#ones, this.#chance, 1, rows, 0, 0, 0);
       const zeros = scratchF64(rows);
-      k.rowAffine(this.#weighted, this.#z, zeros, slope, zeros, rows, n, 0, rows);
+      onRows.rowAffine(this.#weighted, this.#z, zeros, slope, zeros, rows, n, 0, rows);
       const square = scratch(n * n * 8);
-      k.matmul(square, this.#weighted, this.#z, n, n, rows, 1, 0, this.#product);
+      linear.matmul(square, this.#weighted, this.#z, n, n, rows, 1, 0, this.#product);
       const inner = copyF64(square, n * n);
       const edge = this.#sums(slope);
       const size = n + 1;
@@ -146,13 +151,15 @@ class Classifier {
   /** e^odds·factor of the rows of source, at most `clip`. */
   weights(beta: Float64Array, factor: number, clip: number): Float64Array {
     this.#predict(beta);
-    const k = kernelsOf("float64");
+    const functions = kernelsOf(FUNCTIONS, "float64");
+    const onRows = kernelsOf(ROWS, "float64");
+    const onColumns = kernelsOf(COLUMNS, "float64");
     const sources = this.#sources;
     return withScratch(() => {
       const [zero, scale] = [0, factor].map((value) => stageF64([value]));
-      k.eachExp(this.#odds, this.#odds, sources);
-      k.rowAffine(this.#odds, this.#odds, zero, scale, zero, 1, sources, 0, 1);
-      k.rowClamp(this.#odds, this.#odds, sources, 0, clip);
+      functions.eachExp(this.#odds, this.#odds, sources);
+      onRows.rowAffine(this.#odds, this.#odds, zero, scale, zero, 1, sources, 0, 1);
+      onColumns.eachClamp(this.#odds, this.#odds, sources, 0, clip);
       return copyF64(this.#odds, sources);
     });
   }
@@ -238,7 +245,7 @@ export function covariateShiftWeights(
   return withScratch(() => {
     const z = scratch(rows * n * 8);
     withScratch(() => {
-      const k = kernelsOf("float64");
+      const k = kernelsOf(COLUMNS, "float64");
       const [center, factor, zeros] = [both.mean, scale, new Float64Array(n)].map((list) => stageF64(list));
       k.colAffine(z, stageWhole(samples[0], "float64"), center, factor, zeros, sources, n);
       k.colAffine(z + sources * n * 8, stageWhole(samples[1], "float64"), center, factor, zeros, targets, n);

@@ -1,7 +1,8 @@
 import { checkCount, checkOneOf, fail, show } from "../core/errors.js";
 import type { Layout } from "../core/geometry.js";
 import { checkLayout } from "../core/geometry.js";
-import { heap8, heapOf, kernels, scratch, type TypedArray, withScratch } from "../core/memory.js";
+import { heap8, heapOf, scratch, type TypedArray, withScratch } from "../core/memory.js";
+import { DATA, kernels } from "../core/parts.js";
 import { stageValues } from "../core/stream.js";
 import {
   elementsOf,
@@ -227,7 +228,7 @@ function fillImage(y: Target, index: number, { pixels, layout, unit, fill }: Fil
 function convert(y: Target, index: number, image: Pixels, layout: Layout, coefficients: Coefficients): void {
   const { data, width, height, channels } = image;
   const { center, scale, shift } = coefficients;
-  const k = kernels();
+  const k = kernels(DATA);
   const pixels = width * height;
   const most = Math.min(pixels, STAGE_BYTES / 4);
   const stage = scratch(most * channels);
@@ -300,7 +301,7 @@ function convertResized(
   { center, scale, shift }: Coefficients,
 ): void {
   const { width, height, method } = size;
-  const k = kernels();
+  const k = kernels(DATA);
   const columns = sample(image.width, width, method);
   const rows = sample(image.height, height, method);
   const left = stageWords(columns.first.map((column) => column * image.channels));
@@ -419,7 +420,7 @@ export function tensorToImage(x: TensorLike, options: TensorToImageOptions = {})
   const first = 3 * pixels * (index as number);
   const data = new Uint8ClampedArray(pixels * channels);
   withScratch(() => {
-    const k = kernels();
+    const k = kernels(DATA);
     const scale = stageChannels((c) => std[c]);
     const shift = stageChannels((c) => mean[c]);
     const step = Math.min(pixels, CHUNK);

@@ -1,5 +1,6 @@
 import { checkOneOf } from "../core/errors.js";
-import { elementBytes, kernels, kernelsOf, scratch, withScratch } from "../core/memory.js";
+import { elementBytes, scratch, withScratch } from "../core/memory.js";
+import { kernels, kernelsOf, ROWS } from "../core/parts.js";
 import { stream } from "../core/stream.js";
 import { checkSame, Target, type Tensor } from "../core/tensor.js";
 import { type RowsLike, readRows } from "./rows.js";
@@ -35,10 +36,10 @@ function normalizeRows(method: string, x: RowsLike, options: NormalizeOptions): 
   const operand = readRows(method, "x", x);
   const y = new Target(method, options.out, operand, [operand]);
   const [rows, n] = operand.shape;
-  const k = kernelsOf(operand.dtype);
+  const k = kernelsOf(ROWS, operand.dtype);
   const kernel = { l1: k.rowUnit1, l2: k.rowUnit2, max: k.rowUnitMax }[norm];
   withScratch(() => {
-    const workspace = scratch(kernels().unitScratchBytes());
+    const workspace = scratch(kernels(ROWS).unitScratchBytes());
     stream({ rows, n }, [operand], [y], ([from, to], chunk) => kernel(to, from, chunk.rows, n, workspace));
   });
   return y.result;
@@ -67,7 +68,7 @@ export function normalizeBackward(
   checkSame(method, "dy", gradient, operand, "x");
   const dx = new Target(method, options.out, operand, [gradient, operand]);
   const [rows, n] = operand.shape;
-  const k = kernelsOf(operand.dtype);
+  const k = kernelsOf(ROWS, operand.dtype);
   const kernel = { l1: k.rowUnitGrad1, l2: k.rowUnitGrad2 }[norm];
   withScratch(() => {
     const row = scratch(n * elementBytes(operand.dtype));

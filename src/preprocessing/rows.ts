@@ -12,14 +12,13 @@ import {
   elementBytes,
   heap64,
   heapOf,
-  kernels,
-  kernelsOf,
   scratch,
   scratchF64,
   type TypedArray,
   withScratch,
 } from "../core/memory.js";
 import type { Moments } from "../core/moments.js";
+import { COLUMNS, kernels, kernelsOf } from "../core/parts.js";
 import { stageValues, stageWhole, stream } from "../core/stream.js";
 import { elementsOf, type Operand, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
 
@@ -69,12 +68,12 @@ function failOnColumn(method: string, x: Operand, j: number): never {
 
 function plainMoments(x: Operand): Moments {
   const [rows, n] = x.shape;
-  const k = kernelsOf(x.dtype);
+  const k = kernelsOf(COLUMNS, x.dtype);
   return withScratch(() => {
     const mean = scratch(8 * n);
     const m2 = scratch(8 * n);
     const workspace = colScratch();
-    stream({ rows, n, rowMultiple: kernels().colBlockRows(n) }, [x], [], ([at], { row, rows: count }) => {
+    stream({ rows, n, rowMultiple: kernels(COLUMNS).colBlockRows(n) }, [x], [], ([at], { row, rows: count }) => {
       k.colMomentsWide(mean, m2, at, count, n, row, workspace);
     });
     const [count, means, m2s] = arraysF64(3, n);
@@ -91,9 +90,9 @@ function plainMoments(x: Operand): Moments {
 /** Weights are one a row; absent, all are 1. NaN is left out. */
 function weightedMoments(x: Operand, weights: Operand | undefined): Moments {
   const [rows, n] = x.shape;
-  const k = kernelsOf(x.dtype);
+  const k = kernelsOf(COLUMNS, x.dtype);
   const width = elementBytes(x.dtype);
-  const blockRows = kernels().colBlockRows(n);
+  const blockRows = kernels(COLUMNS).colBlockRows(n);
   return withScratch(() => {
     // Count, mean and M2 in a row, of the whole and of a block. The kernel goes row by row, and each row rounds the mean:
     // blocks that are merged keep the error from growing with their number.
@@ -107,7 +106,7 @@ function weightedMoments(x: Operand, weights: Operand | undefined): Moments {
         const weightsOfBlock = weightsAt && weightsAt + 8 * (row + r);
         const height = Math.min(blockRows, part - r);
         k.colMomentsWeighted(...partsOf(block), at + r * n * width, weightsOfBlock, height, n);
-        kernels().mergeMoments(...partsOf(whole), ...partsOf(block), n);
+        kernels(COLUMNS).mergeMoments(...partsOf(whole), ...partsOf(block), n);
       }
     });
     const [count, mean, m2] = partsOf(whole).map((cells) => copyF64(cells, n));
@@ -140,10 +139,10 @@ export function columnMoments(method: string, x: Operand, weights: Operand | und
 /** Least and greatest of each column; NaN is passed over: +Infinity and −Infinity where there is nothing else. */
 export function columnExtremes(method: string, x: Operand): { low: Float64Array; high: Float64Array } {
   const [rows, n] = x.shape;
-  const k = kernelsOf(x.dtype);
+  const k = kernelsOf(COLUMNS, x.dtype);
   const width = elementBytes(x.dtype);
   // So many rows of few columns are taken as one: vectors are full then.
-  const fold = kernels().colFold(n);
+  const fold = kernels(COLUMNS).colFold(n);
   const wide = n * fold;
   return withScratch(() => {
     const lows = scratch(wide * width);
@@ -225,14 +224,14 @@ export class ColumnAffine {
 
   #apply(y: Target, x: Operand): void {
     const [rows, n] = x.shape;
-    const k = kernelsOf(x.dtype);
+    const k = kernelsOf(COLUMNS, x.dtype);
     const step = n * elementBytes(x.dtype);
     const limits = this.#limits;
     withScratch(() => {
       const centers = stageValues(this.#coefficients, x.dtype);
       stream({ rows, n }, [x], [y], ([from, to], { rows: part }) => {
         k.colAffine(to, from, centers, centers + step, centers + 2 * step, part, n);
-        if (limits !== null) k.rowClamp(to, to, part * n, limits[0], limits[1]);
+        if (limits !== null) k.eachClamp(to, to, part * n, limits[0], limits[1]);
       });
     });
   }

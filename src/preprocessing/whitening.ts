@@ -1,5 +1,6 @@
 import { checkCount, checkNumber, checkOneOf, fail } from "../core/errors.js";
-import { copyF64, heap64, kernels, matmulScratch, scratch, scratchF64, withScratch } from "../core/memory.js";
+import { copyF64, heap64, matmulScratch, scratch, scratchF64, withScratch } from "../core/memory.js";
+import { kernels, LINEAR } from "../core/parts.js";
 import { square } from "../core/special.js";
 import type { Operand, Tensor } from "../core/tensor.js";
 import { strideOf } from "../linalg/eigh.js";
@@ -182,7 +183,7 @@ export class Whitening extends ComomentTransform {
           heap[factor / 8 + i * stride + j] = covariance + (i === j ? this.eps : 0);
         }
       }
-      const failed = kernels().choleskyUpper_f64(factor, n, stride, TOLERANCE * n);
+      const failed = kernels(LINEAR).choleskyUpper_f64(factor, n, stride, TOLERANCE * n);
       if (failed >= 0) {
         fail(
           method,
@@ -190,7 +191,7 @@ export class Whitening extends ComomentTransform {
             'after it; set eps above 0, remove the column, or use method "zca" or "pca"',
         );
       }
-      kernels().invertUpper_f64(inverse, factor, n, stride);
+      kernels(LINEAR).invertUpper_f64(inverse, factor, n, stride);
       const forth = new Float64Array(n * n);
       const back = new Float64Array(n * n);
       for (let i = 0; i < n; i++) {
@@ -289,7 +290,7 @@ function squared(vectors: Float64Array, n: number, factor: (c: number) => number
       const k = factor(c);
       for (let j = 0; j < n; j++) heap[scaled / 8 + c * n + j] = k * vectors[c * n + j];
     }
-    kernels().addGram_f64(sums, scaled, n, n, n, n, 1, product);
+    kernels(LINEAR).addGram_f64(sums, scaled, n, n, n, n, 1, product);
     const whole = copyF64(sums, n * n);
     for (let i = 0; i < n; i++) for (let j = 0; j < i; j++) whole[j * n + i] = whole[i * n + j];
     return whole;

@@ -1,8 +1,21 @@
-/** The kernels' module as the package's usual entry has it: as a text in the code. */
-import { kernelLength, kernelText } from "../core/kernels.generated.js";
+/** The kernels as the package's usual entry has them: a module for each part, as a text in the code. */
+import type { PartSource } from "../core/instance.js";
+import {
+  columnsLength,
+  columnsText,
+  dataLength,
+  dataText,
+  functionsLength,
+  functionsText,
+  linearLength,
+  linearText,
+  rowsLength,
+  rowsText,
+} from "../core/kernels.generated.js";
 import { bytesOf } from "./text.js";
 
-/** The module, or its bytes. */
-export function bundledKernels(): WebAssembly.Module | Uint8Array<ArrayBuffer> {
-  return bytesOf(kernelText(), kernelLength);
-}
+export const columns: PartSource = () => bytesOf(columnsText(), columnsLength);
+export const data: PartSource = () => bytesOf(dataText(), dataLength);
+export const functions: PartSource = () => bytesOf(functionsText(), functionsLength);
+export const linear: PartSource = () => bytesOf(linearText(), linearLength);
+export const rows: PartSource = () => bytesOf(rowsText(), rowsLength);

@@ -1,16 +1,13 @@
 /** The one memory that pools and their workers share, and the kernels on it. */
-import { adoptInstance } from "../core/instance.js";
+import { adoptInstance, FIRST_PAGES } from "../core/instance.js";
 import type { Kernels } from "../core/kernels.generated.js";
 import { bytesOf } from "../sources/text.js";
-import { kernelLength, kernelText } from "./kernels.generated.js";
+import { sharedLength, sharedText } from "./kernels.generated.js";
 
 export interface SharedKernels {
   readonly module: WebAssembly.Module;
   readonly memory: WebAssembly.Memory;
 }
-
-/** As the module asks for them. */
-const FIRST_PAGES = 24;
 
 /** The most that the memory may grow to; some engines reserve it at once, and do not have as much. */
 const MOST_PAGES = [65536, 32768, 16384];
@@ -24,10 +21,10 @@ export function sharedKernels(): Promise<SharedKernels> {
 }
 
 async function start(): Promise<SharedKernels> {
-  const module = await WebAssembly.compile(bytesOf(kernelText(), kernelLength));
+  const module = await WebAssembly.compile(bytesOf(sharedText(), sharedLength));
   const memory = newMemory();
   const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
-  adoptInstance({ ...(exports as unknown as Kernels), memory });
+  adoptInstance(exports as unknown as Kernels, memory);
   return { module, memory };
 }
 

@@ -12,8 +12,7 @@
  */
 import type { Kernels } from "../core/kernels.generated.js";
 
-/** Every export of the module but its memory. */
-export type KernelName = Exclude<keyof Kernels, "memory">;
+export type KernelName = keyof Kernels;
 
 /** Stands for scratch among arguments: each thread puts its own there. No address is negative. */
 export const SCRATCH = -1;
@@ -73,8 +72,8 @@ export class Team {
   readonly #scratch: number;
 
   /** `scratch` is the address of this thread's own, enough for every kernel that takes some. */
-  constructor(kernels: Kernels, threads: number, queue: number, scratch: number) {
-    const { buffer } = kernels.memory;
+  constructor(kernels: Kernels, memory: WebAssembly.Memory, threads: number, queue: number, scratch: number) {
+    const { buffer } = memory;
     this.threads = threads;
     this.#kernels = kernels;
     // The order of a module's exports is the same in every instance of it.

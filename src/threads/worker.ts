@@ -51,13 +51,13 @@ function answer(port: Port, { id, method, args }: Call): void {
 
 function start(port: Port, { module, memory, threads, queue, scratch, lead }: Start, isLocked: boolean): void {
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });
-  const kernels = { ...(exports as unknown as Kernels), memory };
-  const team = new Team(kernels, threads, queue, scratch);
+  const kernels = exports as unknown as Kernels;
+  const team = new Team(kernels, memory, threads, queue, scratch);
   port.postMessage({ ready: true, isLocked });
   if (lead === undefined) team.serve();
   else {
-    const noted = { ...kernels, memory: noting(memory, new Ledger(memory.buffer, lead.ledger)) };
-    adoptInstance(threads > 1 ? splitKernels(noted, team, lead.least) : noted, lead.rooms);
+    const noted = noting(memory, new Ledger(memory.buffer, lead.ledger));
+    adoptInstance(threads > 1 ? splitKernels(kernels, team, lead.least) : kernels, noted, lead.rooms);
     // Results go to the heap in one piece, so that the kernels have the whole work to share out.
     setStageBytes(2 ** 30);
   }

@@ -1,6 +1,7 @@
 /** A pool's place in shared memory, and whoever works there: where a crew is lost, the next call finds another. */
 import { fail } from "../core/errors.js";
-import { addFree, allocate, deallocate, heap8, kernels, renewViews } from "../core/memory.js";
+import { addFree, allocate, deallocate, heap8, renewViews } from "../core/memory.js";
+import { COLUMNS, kernels, LINEAR } from "../core/parts.js";
 import { leastElements } from "./cost.js";
 import { addedRooms, Crew, QUEUE_BYTES, type Quarters } from "./crew.js";
 import type { SharedKernels } from "./memory.js";
@@ -23,7 +24,7 @@ export class Workshop {
     this.#least = leastElements(minWork);
     const queue = allocate(QUEUE_BYTES);
     heap8().fill(0, queue, queue + QUEUE_BYTES);
-    const scratchBytes = Math.max(kernels().matmulScratchBytes(), kernels().colScratchBytes());
+    const scratchBytes = Math.max(kernels(LINEAR).matmulScratchBytes(), kernels(COLUMNS).colScratchBytes());
     const scratch = Array.from({ length: threads }, () => allocate(scratchBytes));
     const start = allocate(ROOM_BYTES);
     this.#quarters = { queue, scratch, rooms: [{ start, end: start + ROOM_BYTES }] };

@@ -1,5 +1,6 @@
 import { fail, show } from "../core/errors.js";
-import { copyF64, elementBytes, heapOf, kernelsOf, scratchF64, withScratch } from "../core/memory.js";
+import { copyF64, elementBytes, heapOf, scratchF64, withScratch } from "../core/memory.js";
+import { kernelsOf, ROWS } from "../core/parts.js";
 import { inverseLengths, rowSlices, scaleSlices, sliceLengths } from "../core/slices.js";
 import { readTensor, type TensorLike } from "../core/tensor.js";
 import { denseSheets, multiply, scratchBlock, wBlock } from "../linalg/sheets.js";
@@ -38,7 +39,7 @@ export function coherence(w: TensorLike): number {
     const at = cosines.pointer / elementBytes(dtype);
     for (let unit = 0; unit < units; unit++) heapOf(dtype)[at + unit * (units + 1)] = 0;
     const largest = scratchF64(1);
-    kernelsOf(dtype).rowMaxAbs(largest, cosines.pointer, 1, units * units);
+    kernelsOf(ROWS, dtype).rowMaxAbs(largest, cosines.pointer, 1, units * units);
     return copyF64(largest, 1)[0];
   });
 }

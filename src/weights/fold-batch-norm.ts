@@ -1,5 +1,6 @@
 import { checkEps, fail, show } from "../core/errors.js";
-import { kernelsOf, withScratch } from "../core/memory.js";
+import { withScratch } from "../core/memory.js";
+import { COLUMNS, kernelsOf, ROWS } from "../core/parts.js";
 import { stageF64, stream } from "../core/stream.js";
 import {
   arrayClass,
@@ -54,19 +55,20 @@ function scaleRuns(
   factors: ArrayLike<number>,
   { rows, run, first }: { rows: number; run: number; first: number },
 ): void {
-  const k = kernelsOf(x.dtype);
+  const onRows = kernelsOf(ROWS, x.dtype);
+  const onColumns = kernelsOf(COLUMNS, x.dtype);
   const period = factors.length;
   withScratch(() => {
     const factor = stageF64(factors);
     if (run > 1) {
       stream({ rows, n: run, firstRow: first, cut: 1 }, [x], [y], ([from, to], chunk) => {
-        k.rowScaleWide(to, from, factor, chunk.rows, chunk.n, chunk.row - first, period);
+        onRows.rowScaleWide(to, from, factor, chunk.rows, chunk.n, chunk.row - first, period);
       });
       return;
     }
     const plan = { rows: rows / period, n: period, firstRow: first / period, cut: 1 };
     stream(plan, [x], [y], ([from, to], chunk) => {
-      k.colScaleWide(to, from, factor + 8 * chunk.offset, chunk.rows, chunk.n);
+      onColumns.colScaleWide(to, from, factor + 8 * chunk.offset, chunk.rows, chunk.n);
     });
   });
 }

@@ -2,13 +2,13 @@ import { checkNumber, checkOneOf, fail, show } from "../core/errors.js";
 import {
   type DType,
   heap64,
-  kernels,
   matmulScratch,
   scratch,
   scratchF64,
   type TypedArray,
   withScratch,
 } from "../core/memory.js";
+import { kernels, LINEAR } from "../core/parts.js";
 import { normalValues, readSeed } from "../core/random.js";
 import { arrayClass, type Tensor } from "../core/tensor.js";
 import { strideOf } from "../linalg/eigh.js";
@@ -28,7 +28,7 @@ export interface OrthogonalOptions {
  * order, each made orthogonal to those after it. A [rows, n], rows ≤ n, is overwritten; rows are `stride` elements apart.
  */
 function orthogonalize(q: number, a: number, rows: number, n: number, stride: number, gain: number): void {
-  const k = kernels();
+  const k = kernels(LINEAR);
   const [diagonal, tau] = [scratch(8 * rows), scratch(8 * rows)];
   const product = matmulScratch();
   const work = scratch(k.applyReflectionsScratchBytes(rows, stride) + 8 * (stride + rows));
@@ -83,7 +83,7 @@ function valuesOf(q: number, rows: number, columns: number, stride: number, dtyp
   let [from, step] = [q, stride];
   if (rows > columns) {
     [from, step] = [scratch(8 * rows * columns), columns];
-    kernels().transpose_f64(from, q, columns, rows, columns, stride);
+    kernels(LINEAR).transpose_f64(from, q, columns, rows, columns, stride);
   }
   const heap = heap64();
   for (let i = 0; i < rows; i++) {

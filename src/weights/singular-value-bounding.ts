@@ -1,5 +1,6 @@
 import { checkNumber } from "../core/errors.js";
-import { copyF64, kernelsOf, matmulScratch, scratch, viewF64, withScratch } from "../core/memory.js";
+import { copyF64, matmulScratch, scratch, viewF64, withScratch } from "../core/memory.js";
+import { FUNCTIONS, kernelsOf, LINEAR, ROWS } from "../core/parts.js";
 import { stageF64 } from "../core/stream.js";
 import { elementsOf, readTensor, Target, type Tensor, type TensorLike } from "../core/tensor.js";
 import { type SVD, svd } from "../linalg/svd.js";
@@ -17,7 +18,8 @@ export interface SingularValueBoundingOptions {
 function recompose({ u, vt }: SVD, values: Float64Array): Float64Array {
   const [m, k] = u.shape;
   const n = vt.shape[1];
-  const { rowAffine, matmul } = kernelsOf("float64");
+  const { rowAffine } = kernelsOf(ROWS, "float64");
+  const { matmul } = kernelsOf(LINEAR, "float64");
   return withScratch(() => {
     const left = stageF64(u.data);
     const right = stageF64(vt.data);
@@ -60,7 +62,7 @@ export function singularValueBounding(w: TensorLike, options: SingularValueBound
   const added = change.some((value) => value !== 0) ? recompose(found, change) : new Float64Array(operand.length);
   withScratch(() => {
     const [at, from] = [values, added].map((list) => stageF64(list));
-    kernelsOf("float64").eachAdd(at, at, from, 1, operand.length, 0, 0, 0);
+    kernelsOf(FUNCTIONS, "float64").eachAdd(at, at, from, 1, operand.length, 0, 0, 0);
     y.elements.set(viewF64(at, operand.length));
   });
   return y.result;

@@ -11,15 +11,8 @@ import {
   type StateEntry,
   savedInput,
 } from "../core/layer.js";
-import {
-  colScratch,
-  copyF64,
-  elementBytes,
-  kernelsOf,
-  scratchF64,
-  type TypedArray,
-  withScratch,
-} from "../core/memory.js";
+import { colScratch, copyF64, elementBytes, scratchF64, type TypedArray, withScratch } from "../core/memory.js";
+import { kernelsOf, LINEAR } from "../core/parts.js";
 import { normalValues, readSeed } from "../core/random.js";
 import { scaleWhole } from "../core/slices.js";
 import { square } from "../core/special.js";
@@ -86,7 +79,7 @@ function matrixOf(shape: readonly number[], dim: number): Matrix {
 
 /** Σ over the rows: Wᵀ·u, f64, of a matrix at `at`. */
 function transposedTimes(w: Operand, at: number, { outer, d, inner }: Matrix, u: TypedArray): Float64Array {
-  const k = kernelsOf(w.dtype);
+  const k = kernelsOf(LINEAR, w.dtype);
   return withScratch(() => {
     const sums = scratchF64(outer * inner);
     const uAt = stageValues(u, w.dtype);
@@ -108,7 +101,7 @@ const BLOCK_BYTES = 1 << 17;
  * before has left there, and the first are there for the pass to come.
  */
 function times(w: Operand, at: number, { outer, d, inner }: Matrix, v: TypedArray): Float64Array {
-  const k = kernelsOf(w.dtype);
+  const k = kernelsOf(LINEAR, w.dtype);
   const width = elementBytes(w.dtype);
   return withScratch(() => {
     const sums = scratchF64(d);
@@ -224,7 +217,7 @@ function backwardAs(
   // Where each slice is a column, the tensor is the matrix transposed.
   const [rows, columns] = inner === 1 ? [v, u] : [u, v];
   const [period, n] = inner === 1 ? [outer, d] : [d, inner];
-  const k = kernelsOf(w.dtype);
+  const k = kernelsOf(LINEAR, w.dtype);
   const width = elementBytes(w.dtype);
   withScratch(() => {
     const factors = stageValues(

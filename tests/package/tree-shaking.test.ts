@@ -28,6 +28,32 @@ it("one method and what it stands on", async () => {
   for (const other of ["StandardScaler", "batchNorm", "spectralNorm", "svd"]) expect(code).not.toContain(other);
 });
 
+/** A kernel of each part, as its module names it. */
+const PARTS = {
+  rows: "rowNormalize_f32",
+  columns: "colMoments_f32",
+  linear: "matmul_f32",
+  functions: "eachExpLinear_f32",
+  data: "rowNormal_f32",
+};
+
+it.each([
+  ["layerNorm", ["rows"]],
+  ["LayerNorm", ["rows"]],
+  ["batchNorm", ["rows", "columns"]],
+  ["StandardScaler", ["columns"]],
+  ["matmul", ["linear"]],
+  ["selu", ["functions"]],
+  ["alphaDropout", ["data"]],
+  ["imageToTensor", ["data"]],
+  ["tensor", []],
+  ["init", ["rows"]],
+])("%s brings the kernels of %j alone", async (method, parts) => {
+  const code = await bundled(`export { ${method} } from "./src/index.js";`);
+  const found = Object.entries(PARTS).filter(([, kernel]) => code.includes(kernel));
+  expect(found.map(([part]) => part)).toEqual(parts);
+});
+
 /** Node's modules, top-level await and the global Response are in no file that all runtimes share. */
 it("runs anywhere: no file of the library asks for a runtime's own modules", () => {
   for (const name of readdirSync(path.join(root, "src"), { recursive: true, encoding: "utf8" })) {

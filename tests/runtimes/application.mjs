@@ -47,7 +47,7 @@ import * as api from "evenkeel/slim";
 import { run } from "./run.mjs";
 let message = "";
 try {
-  api.tensor([1]);
+  api.selu({ data: new Float32Array(1), shape: [1] });
 } catch (error) {
   message = error.message;
 }

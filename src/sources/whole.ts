@@ -1,0 +1,11 @@
+/**
+ * The kernels of entries that have one module for all parts; the build puts each entry's own source in the place of
+ * slim.
+ */
+export {
+  bundledKernels as columns,
+  bundledKernels as data,
+  bundledKernels as functions,
+  bundledKernels as linear,
+  bundledKernels as rows,
+} from "./slim.js";
