@@ -131,12 +131,11 @@ function measureGroups(
 function measureTiles(mean: number, m2: number, x: Operand, tiles: Tiles): boolean {
   const { bands, groups, parts, lastParts, length } = tiles;
   const k = kernelsOf(ROWS, x.dtype);
+  const fits = streamGroups(tiles, [x], [], ([from], first, size, present, step) =>
+    k.planeMoments(mean + 8 * first, m2 + 8 * first, from, size, present, length, step, 0),
+  );
   const rowMultiple = k.planeBlockParts(length);
-  if (rowMultiple === 1) {
-    return streamGroups(tiles, [x], [], ([from], first, size, present, step) =>
-      k.planeMoments(mean + 8 * first, m2 + 8 * first, from, size, present, length, step, 0),
-    );
-  }
+  if (fits || rowMultiple === 1) return fits;
   const n = groups * length;
   for (let band = 0; band < bands; band++) {
     const at = 8 * band * groups;

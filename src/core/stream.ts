@@ -159,20 +159,23 @@ export function streamGroups(
         const size = Math.min(atOnce, groups - group);
         const elements = size * length;
         const from = band * parts * row + group * length;
+        // All groups at once are one piece.
+        const pieces = size === groups ? 1 : present;
+        const piece = (elements * present) / pieces;
         for (let i = 0; i < inputs.length; i++) {
           const source = elementsOf(inputs[i]);
           const heap = heapOf(dtype);
-          for (let part = 0; part < present; part++) {
+          for (let part = 0; part < pieces; part++) {
             const at = from + part * row;
-            heap.set(source.subarray(at, at + elements), stages[i] / width + part * elements);
+            heap.set(source.subarray(at, at + piece), stages[i] / width + part * piece);
           }
           pointers[i] = stages[i];
         }
         for (let i = 0; i < outputs.length; i++) pointers[inputs.length + i] = stages[i];
         run(pointers, band * groups + group, size, present, elements);
         for (let i = 0; i < outputs.length; i++) {
-          for (let part = 0; part < present; part++) {
-            outputs[i].take(stages[i] + part * elements * width, from + part * row, elements);
+          for (let part = 0; part < pieces; part++) {
+            outputs[i].take(stages[i] + part * piece * width, from + part * row, piece);
           }
         }
       }
