@@ -49,6 +49,8 @@ const table = [
   ["batch norm inference NHWC", "batchNormInference", channelsLast(IMAGES), TENSOR, { ...NHWC, ...SLOW }],
   ["batch norm training NCHW", "batchNorm", IMAGES, TENSOR],
   ["batch norm training NCHW backward", "batchNormBackward", IMAGES, TENSOR],
+  ["batch norm training NCHW", "batchNorm", [32, 512, 7, 7], BOTH],
+  ["batch norm training NCHW backward", "batchNormBackward", [32, 512, 7, 7], TENSOR],
   ["batch norm training dense", "batchNorm", [256, 1024], BOTH],
   ["batch norm training dense backward", "batchNormBackward", [256, 1024], TENSOR],
   ["batch norm training dense step (forward and backward)", "batchNormStep", [256, 1024], TENSOR],

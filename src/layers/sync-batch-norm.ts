@@ -53,9 +53,9 @@ export interface ShardSaved extends Saved {
 function emptyShape(x: TensorLike): readonly number[] | null {
   const given = x as { data?: unknown; shape?: readonly number[]; dims?: readonly number[] } | null | undefined;
   const shape = given?.shape ?? given?.dims;
+  if (!Array.isArray(shape) || shape.length < 2 || shape[0] !== 0) return null;
   const data = given?.data;
-  const floats = data instanceof Float32Array || data instanceof Float64Array;
-  return Array.isArray(shape) && shape.length >= 2 && shape[0] === 0 && floats && data.length === 0 ? shape : null;
+  return (data instanceof Float32Array || data instanceof Float64Array) && data.length === 0 ? shape : null;
 }
 
 /** What a shard without rows gives for x, y, dx: itself, copied. */
