@@ -48,8 +48,8 @@ if (options.help) {
  */
 const FULL = { seconds: 0.15, minCycles: 3, warmUp: 0.03, patience: 0.15 };
 const QUICK = { seconds: 0.03, minCycles: 3, warmUp: 0.005, patience: 0.1 };
-/** For the points of a sweep, of which there are hundreds: not against ourselves, too. V8 optimizes the calls in 40 ms. */
-const SWEEP = { again: false, seconds: 0.02, minCycles: 2, warmUp: 0.04, patience: 0.04 };
+/** For the points of a sweep, of which there are hundreds: not against ourselves, too. V8 takes that long to optimize a call. */
+const SWEEP = { again: false, seconds: 0.02, minCycles: 2, warmUp: 0.1, patience: 0.04 };
 
 const isWanted = (title) => options.filter.some((text) => title.includes(text));
 

@@ -2,7 +2,17 @@
  * Rows normalized by their own statistics: y = (x − mean)·rstd·weight + bias with a weight and bias for each element, and
  * its gradient. Rows that fit the staging block go through the fused kernels; longer ones are cut, to the same bits.
  */
-import { copyF64, type DType, elementBytes, heap64, scratch, scratchF64, viewF64, withScratch } from "./memory.js";
+import {
+  type DType,
+  elementBytes,
+  heap64,
+  mapF64,
+  passingCopyF64,
+  scratch,
+  scratchF64,
+  viewF64,
+  withScratch,
+} from "./memory.js";
 import { kernels, kernelsOf, ROWS } from "./parts.js";
 import { type Chunk, stageF64, stageWhole, stream } from "./stream.js";
 import type { Operand, Target } from "./tensor.js";
@@ -171,9 +181,9 @@ export function rowGradSums(dy: Operand, x: Operand, options: RowOptions, statis
       }
     });
     // The kernel's sums are about the rounded mean.
-    const rest = statistics.mean.map((value) => (x.dtype === "float64" ? 0 : Math.fround(value) - value));
-    const sums = copyF64(sumG, rows);
-    const about = copyF64(sumGD, rows).map((sum, r) => sum + rest[r] * sums[r]);
+    const rest = mapF64(statistics.mean, (value) => (x.dtype === "float64" ? 0 : Math.fround(value) - value));
+    const sums = passingCopyF64(sumG, rows);
+    const about = mapF64(passingCopyF64(sumGD, rows), (sum, r) => sum + rest[r] * sums[r]);
     return { sumG: sums, sumGD: about, ...weights.result };
   });
 }
@@ -230,11 +240,11 @@ class WeightGrads {
 
   get result(): { dweight: Float64Array; dbias: Float64Array } {
     const { n, period } = this.#options;
-    return { dweight: copyF64(this.#dweight, period * n), dbias: copyF64(this.#dbias, period * n) };
+    return { dweight: passingCopyF64(this.#dweight, period * n), dbias: passingCopyF64(this.#dbias, period * n) };
   }
 }
 
-/** Writes dx and returns Σdy·x̂ and Σdy over the rows that share a weight, [period, n] each. */
+/** Writes dx and returns Σdy·x̂ and Σdy over the rows that share a weight, [period, n] each, for the length of a call. */
 export function normalizeRowsGrad(
   dx: Target,
   dy: Operand,
@@ -260,7 +270,7 @@ export function normalizeRowsGrad(
         const [m, r] = [mean + 8 * row, rstd + 8 * row];
         k.rowNormalizeGrad(to, dweight, dbias, g, from, weight, m, r, count, n, period, centered, workspace);
       });
-      return { dweight: copyF64(dweight, period * n), dbias: copyF64(dbias, period * n) };
+      return { dweight: passingCopyF64(dweight, period * n), dbias: passingCopyF64(dbias, period * n) };
     });
   }
   const sums = rowGradSums(dy, x, options, statistics);
