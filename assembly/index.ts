@@ -14,4 +14,5 @@ export * from "./data";
 export * from "./functions";
 export * from "./heap";
 export * from "./linear";
+export * from "./planes";
 export * from "./rows";

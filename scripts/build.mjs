@@ -26,7 +26,7 @@ import { build } from "esbuild";
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const target = process.argv.includes("--debug") ? "debug" : "release";
 /** The parts of the kernels: folders of assembly/, each a module of its own in the package's usual entry. */
-const PARTS = ["rows", "columns", "linear", "functions", "data"];
+const PARTS = ["rows", "planes", "columns", "linear", "functions", "data"];
 const wasmOf = (name) => path.join(root, "dist/kernels", `${name}.wasm`);
 const allWasm = wasmOf("all");
 const generated = path.join(root, "src/core/kernels.generated.ts");

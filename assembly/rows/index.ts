@@ -1,4 +1,4 @@
-/** Kernels along rows, which are contiguous runs: of a matrix, or the planes of an image. */
+/** Kernels along rows of a matrix, which are contiguous runs. */
 export { weightGradBlockRows, weightGradScratchBytes } from "./gradient";
 export * from "./kernels.generated";
 export { unitScratchBytes } from "./norms";

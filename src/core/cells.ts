@@ -9,10 +9,10 @@
  */
 import type { Geometry } from "./geometry.js";
 import type { TypedKernels } from "./instance.js";
-import type { RowsKernels } from "./kernels.generated.js";
+import type { PlanesKernels } from "./kernels.generated.js";
 import { clearF64, elementBytes, heap8, passingCopyF64, passingF64, scratch, withScratch } from "./memory.js";
 import type { Moments } from "./moments.js";
-import { COLUMNS, kernels, kernelsOf, ROWS } from "./parts.js";
+import { COLUMNS, kernels, kernelsOf, PLANES } from "./parts.js";
 import { type Chunk, stageValues, stream } from "./stream.js";
 import type { Operand, Target } from "./tensor.js";
 
@@ -71,8 +71,8 @@ export function streamCells(
 ): void {
   const { n, c, s, order, tail = s } = geometry;
   if (order === "rows") {
-    const k = kernels(ROWS);
-    const cut = (inputs[0] ?? outputs[0]).dtype === "float64" ? k.rowBlock_f64() : k.rowBlock_f32();
+    const k = kernels(PLANES);
+    const cut = (inputs[0] ?? outputs[0]).dtype === "float64" ? k.planeRunBlock_f64() : k.planeRunBlock_f32();
     stream({ rows: n * c, n: s, cut, fixed }, inputs, outputs, (p, chunk) => run(p, chunk, chunk.row));
     return;
   }
@@ -98,7 +98,7 @@ export function cellMoments(x: Operand, geometry: Geometry, mask?: Mask): Moment
 export function measureCells(mean: number, m2: number, x: Operand, geometry: Geometry, mask?: Mask): Float64Array {
   const { c, s, order } = geometry;
   const cells = geometry.n * c;
-  const onRows = kernelsOf(ROWS, x.dtype);
+  const onPlanes = kernelsOf(PLANES, x.dtype);
   const onColumns = kernelsOf(COLUMNS, x.dtype);
   const width = elementBytes(x.dtype);
   const counts = passingF64(cells);
@@ -111,7 +111,7 @@ export function measureCells(mean: number, m2: number, x: Operand, geometry: Geo
       const { row, rows, offset, n } = chunk;
       if (!maskAt) {
         if (order === "rows") {
-          onRows.rowMoments(mean + 8 * cell, m2 + 8 * cell, at, rows, n, offset);
+          onPlanes.planeRunMoments(mean + 8 * cell, m2 + 8 * cell, at, rows, n, offset);
           counts.fill(offset + n, cell, cell + rows);
         } else {
           onColumns.colMoments(mean + 8 * cell, m2 + 8 * cell, at, rows, n, counts[cell], workspace);
@@ -125,12 +125,12 @@ export function measureCells(mean: number, m2: number, x: Operand, geometry: Geo
           for (let r = 0; r < rows; r++) {
             const i = cell + r;
             const maskOfRow = maskAt + Math.floor(i / c) * s + offset;
-            const kept = onRows.compactRows(packed, at + r * n * width, maskOfRow, n, 1);
-            onRows.rowMoments(mean + 8 * i, m2 + 8 * i, packed, 1, kept, counts[i]);
+            const kept = onPlanes.compactRows(packed, at + r * n * width, maskOfRow, n, 1);
+            onPlanes.planeRunMoments(mean + 8 * i, m2 + 8 * i, packed, 1, kept, counts[i]);
             counts[i] += kept;
           }
         } else {
-          const kept = onRows.compactRows(packed, at, maskAt + row, rows, n);
+          const kept = onPlanes.compactRows(packed, at, maskAt + row, rows, n);
           onColumns.colMoments(mean + 8 * cell, m2 + 8 * cell, packed, kept, n, counts[cell], workspace);
           counts.fill(counts[cell] + kept, cell, cell + c);
         }
@@ -162,15 +162,15 @@ export function transformCells(
   mask?: Mask,
 ): void {
   const { c, s, order } = geometry;
-  const onRows = kernelsOf(ROWS, x.dtype);
+  const onPlanes = kernelsOf(PLANES, x.dtype);
   const onColumns = kernelsOf(COLUMNS, x.dtype);
   const width = elementBytes(x.dtype);
   withScratch(() => {
     const maskAt = stageMask(mask);
     if (order === "rows") {
       streamCells(geometry, [x], [y], false, ([from, to], chunk, cell) => {
-        onRows.planeAffine(to, from, mean, scale, shift, chunk.rows, chunk.n, cell, period);
-        if (maskAt) clearRows(onRows, to, maskAt, chunk, c, s, width);
+        onPlanes.planeAffine(to, from, mean, scale, shift, chunk.rows, chunk.n, cell, period);
+        if (maskAt) clearRows(onPlanes, to, maskAt, chunk, c, s, width);
       });
       return;
     }
@@ -182,13 +182,13 @@ export function transformCells(
     streamCells(geometry, [x], [y], false, ([from, to], { row, rows, n }, cell) => {
       const at = (cell % period) * width;
       onColumns.colAffine(to, from, centers + at, scales + at, shifts + at, rows, n);
-      if (maskAt) onRows.zeroRows(to, maskAt + row, rows, n);
+      if (maskAt) onPlanes.zeroRows(to, maskAt + row, rows, n);
     });
   });
 }
 
 function clearRows(
-  k: TypedKernels<RowsKernels>,
+  k: TypedKernels<PlanesKernels>,
   to: number,
   maskAt: number,
   { row, rows, offset, n }: Chunk,
@@ -225,7 +225,7 @@ export function sumCells(
 ): void {
   const { c, s, order } = geometry;
   const cells = geometry.n * c;
-  const onRows = kernelsOf(ROWS, x.dtype);
+  const onPlanes = kernelsOf(PLANES, x.dtype);
   const onColumns = kernelsOf(COLUMNS, x.dtype);
   const width = elementBytes(x.dtype);
   clearF64(sumDy, cells);
@@ -239,7 +239,7 @@ export function sumCells(
       const first = (cell % period) * width;
       if (!maskAt) {
         if (order === "rows")
-          onRows.planeGradSums(sumDy + 8 * cell, sumDyx + 8 * cell, g, at, centers, rows, n, cell, period);
+          onPlanes.planeGradSums(sumDy + 8 * cell, sumDyx + 8 * cell, g, at, centers, rows, n, cell, period);
         else onColumns.colGradSums(sumDy + 8 * cell, sumDyx + 8 * cell, g, at, centers + first, rows, n, workspace);
         return;
       }
@@ -250,13 +250,13 @@ export function sumCells(
           for (let r = 0; r < rows; r++) {
             const i = cell + r;
             const maskOfRow = maskAt + Math.floor(i / c) * s + offset;
-            onRows.compactRows(packedG, g + r * n * width, maskOfRow, n, 1);
-            const kept = onRows.compactRows(packedX, at + r * n * width, maskOfRow, n, 1);
-            onRows.planeGradSums(sumDy + 8 * i, sumDyx + 8 * i, packedG, packedX, centers, 1, kept, i, period);
+            onPlanes.compactRows(packedG, g + r * n * width, maskOfRow, n, 1);
+            const kept = onPlanes.compactRows(packedX, at + r * n * width, maskOfRow, n, 1);
+            onPlanes.planeGradSums(sumDy + 8 * i, sumDyx + 8 * i, packedG, packedX, centers, 1, kept, i, period);
           }
         } else {
-          onRows.compactRows(packedG, g, maskAt + row, rows, n);
-          const kept = onRows.compactRows(packedX, at, maskAt + row, rows, n);
+          onPlanes.compactRows(packedG, g, maskAt + row, rows, n);
+          const kept = onPlanes.compactRows(packedX, at, maskAt + row, rows, n);
           onColumns.colGradSums(
             sumDy + 8 * cell,
             sumDyx + 8 * cell,
@@ -307,15 +307,15 @@ export function gradientCells(
   mask?: Mask,
 ): void {
   const { c, s, order } = geometry;
-  const onRows = kernelsOf(ROWS, x.dtype);
+  const onPlanes = kernelsOf(PLANES, x.dtype);
   const onColumns = kernelsOf(COLUMNS, x.dtype);
   const width = elementBytes(x.dtype);
   withScratch(() => {
     const maskAt = stageMask(mask);
     if (order === "rows") {
       streamCells(geometry, [dy, x], [dx], false, ([g, from, to], chunk, cell) => {
-        onRows.planeGradAffine(to, g, from, mean, rstd, weight, slope, constant, chunk.rows, chunk.n, cell, period);
-        if (maskAt) clearRows(onRows, to, maskAt, chunk, c, s, width);
+        onPlanes.planeGradAffine(to, g, from, mean, rstd, weight, slope, constant, chunk.rows, chunk.n, cell, period);
+        if (maskAt) clearRows(onPlanes, to, maskAt, chunk, c, s, width);
       });
       return;
     }
@@ -339,7 +339,7 @@ export function gradientCells(
         rows,
         n,
       );
-      if (maskAt) onRows.zeroRows(to, maskAt + row, rows, n);
+      if (maskAt) onPlanes.zeroRows(to, maskAt + row, rows, n);
     });
   });
 }

@@ -18,7 +18,7 @@ import {
 import type { Geometry } from "./geometry.js";
 import { clearF64, fillShort, heap64, passingCopyF64, passingF64, scratch, scratchF64, withScratch } from "./memory.js";
 import { type Moments, mergeCells } from "./moments.js";
-import { COLUMNS, kernels, kernelsOf, ROWS } from "./parts.js";
+import { COLUMNS, kernels, kernelsOf, PLANES } from "./parts.js";
 import { stageValues, stream, streamGroups, type Tiles } from "./stream.js";
 import type { Operand, Target } from "./tensor.js";
 
@@ -130,7 +130,7 @@ function measureGroups(
 /** Writes mean and M2 of groups that lie in runs; false where these are long, and a group is too large to be staged. */
 function measureTiles(mean: number, m2: number, x: Operand, tiles: Tiles): boolean {
   const { bands, groups, parts, lastParts, length } = tiles;
-  const k = kernelsOf(ROWS, x.dtype);
+  const k = kernelsOf(PLANES, x.dtype);
   const fits = streamGroups(tiles, [x], [], ([from], first, size, present, step) =>
     k.planeMoments(mean + 8 * first, m2 + 8 * first, from, size, present, length, step, 0),
   );
@@ -193,7 +193,7 @@ export function normalizeGroups(
     const biases = stageValues(bias, "float64");
     const channels = grouping.block?.channels ?? 1;
     const period = geometry.c / channels;
-    const k = kernelsOf(ROWS, x.dtype);
+    const k = kernelsOf(PLANES, x.dtype);
     const fits =
       tiles !== null &&
       streamGroups(tiles, [x], [y], ([from, to], first, size, parts, step) => {
@@ -367,9 +367,9 @@ function sumTiles(
   x: Operand,
   mean: number,
 ): AddressesOf<GradSums> | null {
-  const onRows = kernelsOf(ROWS, x.dtype);
+  const onPlanes = kernelsOf(PLANES, x.dtype);
   const onColumns = kernelsOf(COLUMNS, x.dtype);
-  const rowMultiple = onRows.planeBlockParts(length);
+  const rowMultiple = onPlanes.planeBlockParts(length);
   if (rowMultiple === 1 || parts === 1) return null;
   const n = groups * length;
   const all = bands * groups;
@@ -379,7 +379,7 @@ function sumTiles(
     const firstRow = band * parts;
     const rows = band < bands - 1 ? parts : lastParts;
     stream({ rows, n, firstRow, rowMultiple }, [dy, x], [], ([g, from], { row, rows: part }) =>
-      onRows.planeGroupGradSums(
+      onPlanes.planeGroupGradSums(
         sums.dy + at,
         sums.dyx + at,
         g,
@@ -416,7 +416,7 @@ function tilesGrad(
     const weights = stageValues(weight, "float64");
     const [sumG, sumGD] = [scratchF64(groups), scratchF64(groups)];
     const [dweight, dbias] = [scratchF64(c), scratchF64(c)];
-    const k = kernelsOf(ROWS, x.dtype);
+    const k = kernelsOf(PLANES, x.dtype);
     const fits = streamGroups(tiles, [dy, x], [dx], ([g, from, to], first, size, parts, step) => {
       const at = 8 * first;
       k.planeNormalizeGrad(

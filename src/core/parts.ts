@@ -4,7 +4,14 @@
  */
 import * as sources from "../sources/inline.js";
 import { type Instance, kernelInstance, type PartSource, type TypedKernels } from "./instance.js";
-import type { ColumnsKernels, DataKernels, FunctionsKernels, LinearKernels, RowsKernels } from "./kernels.generated.js";
+import type {
+  ColumnsKernels,
+  DataKernels,
+  FunctionsKernels,
+  LinearKernels,
+  PlanesKernels,
+  RowsKernels,
+} from "./kernels.generated.js";
 import type { DType } from "./memory.js";
 
 /** A part, and its kernels once they are ready. Plain objects: bundlers leave out what is not used of them. */
@@ -15,6 +22,8 @@ interface Part<Kernels> {
 
 /** Along rows: contiguous runs. */
 export const ROWS: Part<RowsKernels> = { source: sources.rows, ready: undefined };
+/** On planes, which are runs of an image, and groups of them. */
+export const PLANES: Part<PlanesKernels> = { source: sources.planes, ready: undefined };
 /** Across rows, for each column. */
 export const COLUMNS: Part<ColumnsKernels> = { source: sources.columns, ready: undefined };
 /** Linear algebra. */

@@ -9,6 +9,8 @@ import {
   functionsText,
   linearLength,
   linearText,
+  planesLength,
+  planesText,
   rowsLength,
   rowsText,
 } from "../core/kernels.generated.js";
@@ -18,4 +20,5 @@ export const columns: PartSource = () => bytesOf(columnsText(), columnsLength);
 export const data: PartSource = () => bytesOf(dataText(), dataLength);
 export const functions: PartSource = () => bytesOf(functionsText(), functionsLength);
 export const linear: PartSource = () => bytesOf(linearText(), linearLength);
+export const planes: PartSource = () => bytesOf(planesText(), planesLength);
 export const rows: PartSource = () => bytesOf(rowsText(), rowsLength);

@@ -7,5 +7,6 @@ export {
   bundledKernels as data,
   bundledKernels as functions,
   bundledKernels as linear,
+  bundledKernels as planes,
   bundledKernels as rows,
 } from "./slim.js";

@@ -48,6 +48,7 @@ const ROW_KERNELS: { readonly [Name in BaseName]?: Roles<Name> } = {
   colCenterWide: ["wide", "data", "shared", "rows", "n"],
   planeAffine: ["data", "data", "shared", "shared", "shared", "rows", "n", "first", "shared"],
   planeGradSums: ["value", "value", "data", "data", "shared", "rows", "n", "first", "shared"],
+  planeRunMoments: ["value", "value", "data", "rows", "n", "shared"],
   planeMoments: ["value", "value", "data", "rows", "shared", "n", "shared", "shared"],
   planeGroupGradSums: [
     ...(["value", "value", "data", "data", "value", "rows", "shared", "n", "shared", "shared"] as const),

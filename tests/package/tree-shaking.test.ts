@@ -31,6 +31,7 @@ it("one method and what it stands on", async () => {
 /** A kernel of each part, as its module names it. */
 const PARTS = {
   rows: "rowNormalize_f32",
+  planes: "planeNormalize_f32",
   columns: "colMoments_f32",
   linear: "matmul_f32",
   functions: "eachExpLinear_f32",
@@ -40,7 +41,7 @@ const PARTS = {
 it.each([
   ["layerNorm", ["rows"]],
   ["LayerNorm", ["rows"]],
-  ["batchNorm", ["rows", "columns"]],
+  ["batchNorm", ["planes", "columns"]],
   ["StandardScaler", ["columns"]],
   ["matmul", ["linear"]],
   ["selu", ["functions"]],

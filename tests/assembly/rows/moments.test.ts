@@ -1,19 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { copyF64, elementBytes, heap64, heapOf, scratch, scratchF64, withScratch } from "../../../src/core/memory.js";
+import { elementBytes, heap64, heapOf, scratch, scratchF64, withScratch } from "../../../src/core/memory.js";
 import { COLUMNS, kernels, kernelsOf, ROWS } from "../../../src/core/parts.js";
+import { momentsOf } from "../../support/moments.js";
 import { values } from "../../support/numbers.js";
 
 const lengths = [1, 2, 3, 4, 5, 7, 15, 16, 17, 31, 63, 64, 65, 127, 1023, 4095, 4096, 4097, 9001];
-
-/** Mean and M2 in f64, of the data less a constant near them, which is exact. */
-function reference(x: ArrayLike<number>) {
-  let sum = 0;
-  for (let i = 0; i < x.length; i++) sum += x[i] - x[0];
-  const shift = sum / x.length;
-  let m2 = 0;
-  for (let i = 0; i < x.length; i++) m2 += (x[i] - x[0] - shift) ** 2;
-  return { mean: x[0] + shift, m2 };
-}
 
 describe.each(["float32", "float64"] as const)("moments of %s", (dtype) => {
   const onRows = () => kernelsOf(ROWS, dtype);
@@ -33,7 +24,7 @@ describe.each(["float32", "float64"] as const)("moments of %s", (dtype) => {
         heapOf(dtype).set(x, at / width);
         onRows().rowMoments(mean, m2, at, rows, n, 0);
         for (let r = 0; r < rows; r++) {
-          const want = reference(x.subarray(r * n, (r + 1) * n));
+          const want = momentsOf(x.subarray(r * n, (r + 1) * n));
           expect(Math.abs(heap64()[mean / 8 + r] - want.mean)).toBeLessThanOrEqual(ulps + Math.abs(want.mean) * 1e-15);
           const error = Math.abs(heap64()[m2 / 8 + r] - want.m2);
           // Merging blocks takes the difference of two means, each rounded at the offset; they lie within 0.03 here.
@@ -54,7 +45,7 @@ describe.each(["float32", "float64"] as const)("moments of %s", (dtype) => {
         heapOf(dtype).set(x, at / width);
         onColumns().colMoments(mean, m2, at, rows, cols, 0, scratch(kernels(COLUMNS).colScratchBytes()));
         for (let c = 0; c < cols; c++) {
-          const want = reference(x.filter((_, i) => i % cols === c));
+          const want = momentsOf(x.filter((_, i) => i % cols === c));
           expect(Math.abs(heap64()[mean / 8 + c] - want.mean)).toBeLessThanOrEqual(ulps + 1e-13);
           expect(Math.abs(heap64()[m2 / 8 + c] - want.m2)).toBeLessThanOrEqual(want.m2 * ulps + 1e-24 * rows);
         }
@@ -80,7 +71,7 @@ describe.each(["float32", "float64"] as const)("moments of %s", (dtype) => {
         heapOf(dtype).set(x, at / width);
         onColumns().colMoments(mean, m2, at, rows, cols, 0, scratch(kernels(COLUMNS).colScratchBytes()));
         for (let c = 0; c < cols; c++) {
-          const want = reference(x.filter((_, i) => i % cols === c));
+          const want = momentsOf(x.filter((_, i) => i % cols === c));
           expect(Math.abs(heap64()[mean / 8 + c] - want.mean)).toBeLessThanOrEqual(1e3 * ulps + 1e-11);
           expect(Math.abs(heap64()[m2 / 8 + c] - want.m2)).toBeLessThanOrEqual(want.m2 * ulps + 1e-24 * rows);
         }
@@ -99,7 +90,7 @@ describe.each(["float32", "float64"] as const)("moments of %s", (dtype) => {
       onColumns().colMoments(mean, m2, at, rows, cols, 0, scratch(kernels(COLUMNS).colScratchBytes()));
       const narrow = heapOf(dtype).slice(at / width, at / width + rows * cols);
       for (const c of [0, 1, 510, 511, 512, 513, 1023, 1030]) {
-        const want = reference(narrow.filter((_, i) => i % cols === c));
+        const want = momentsOf(narrow.filter((_, i) => i % cols === c));
         expect(Math.abs(heap64()[m2 / 8 + c] - want.m2)).toBeLessThanOrEqual(want.m2 * ulps);
       }
     });
@@ -142,72 +133,6 @@ describe.each(["float32", "float64"] as const)("moments of %s", (dtype) => {
     });
   });
 
-  // One part, and as many as make several blocks of short runs; runs of less than a vector, of several, and long ones.
-  it.each([
-    [1, 5],
-    [3, 1],
-    [4, 4],
-    [300, 4],
-    [45, 49],
-    [7, 256],
-    [3, 257],
-  ])("of groups of %i runs of %i elements, at offsets 0 to 1e6, in any split on blocks", (parts, n) => {
-    const groups = 3;
-    // A lane of a block sums up to 256 terms, about a center that is the mean.
-    const bound = 259 * (dtype === "float32" ? 2 ** -24 : 2 ** -53);
-    for (const offset of [0, 1e3, 1e6]) {
-      const x = values(parts * groups * n, n, offset).map((value) =>
-        dtype === "float32" ? Math.fround(value) : value,
-      );
-      // A first run unlike the others.
-      if (parts > 1) for (let i = 0; i < n; i++) x[n + i] += 64;
-      withScratch(() => {
-        const at = scratch(x.length * width);
-        const [mean, m2, split, splitM2] = Array.from({ length: 4 }, () => scratchF64(groups));
-        heapOf(dtype).set(x, at / width);
-        onRows().planeMoments(mean, m2, at, groups, parts, n, groups * n, 0);
-        for (let g = 0; g < groups; g++) {
-          const want = reference(x.filter((_, i) => Math.floor(i / n) % groups === g));
-          const deviation = Math.sqrt(want.m2 / (parts * n));
-          const allowed = bound * Math.max(1, deviation) + Math.abs(want.mean) * 1e-15;
-          expect(Math.abs(heap64()[mean / 8 + g] - want.mean)).toBeLessThanOrEqual(allowed);
-          // Merging takes the difference of two means, each rounded at the offset.
-          const merging = parts * n * (g === 1 ? 64 : 1) * offset * 2.3e-16;
-          expect(Math.abs(heap64()[m2 / 8 + g] - want.m2)).toBeLessThanOrEqual(want.m2 * bound + merging + 1e-30);
-        }
-        const block = onRows().planeBlockParts(n);
-        const first = Math.min(block, parts);
-        onRows().planeMoments(split, splitM2, at, groups, first, n, groups * n, 0);
-        if (first < parts) {
-          const rest = at + first * groups * n * width;
-          onRows().planeMoments(split, splitM2, rest, groups, parts - first, n, groups * n, first);
-        }
-        expect(copyF64(split, groups)).toEqual(copyF64(mean, groups));
-        expect(copyF64(splitM2, groups)).toEqual(copyF64(m2, groups));
-      });
-    }
-  });
-
-  it("keeps NaN and overflow to their group", () => {
-    const [groups, parts, n] = [5, 6, 3];
-    const x = values(groups * parts * n, 3);
-    x[2 * n + 1] = Number.NaN;
-    const huge = dtype === "float32" ? 1e30 : 1e200;
-    for (let p = 0; p < parts; p++) for (let i = 0; i < n; i++) x[(p * groups + 4) * n + i] *= huge;
-    withScratch(() => {
-      const at = scratch(x.length * width);
-      const [mean, m2] = [scratchF64(groups), scratchF64(groups)];
-      heapOf(dtype).set(x, at / width);
-      onRows().planeMoments(mean, m2, at, groups, parts, n, groups * n, 0);
-      const stored = heapOf(dtype).slice(at / width, at / width + x.length);
-      for (const g of [0, 1, 3, 4]) {
-        const want = reference(stored.filter((_, i) => Math.floor(i / n) % groups === g));
-        if (Number.isFinite(want.m2)) expect(Math.abs(heap64()[m2 / 8 + g] / want.m2 - 1)).toBeLessThan(ulps);
-      }
-      expect(heap64()[mean / 8 + 2]).toBeNaN();
-    });
-  });
-
   it("keeps NaN and infinity to their row and column", () => {
     const [rows, cols] = [40, 6];
     const x = values(rows * cols, 3);
@@ -234,7 +159,7 @@ it("rows whose first elements are unlike the rest are as exact as others", () =>
     [5000, -1e4],
   ]) {
     const x = Float32Array.from(values(n, 7), (value, i) => (i % 4096 < 16 ? head + value : value));
-    const want = reference(x);
+    const want = momentsOf(x);
     withScratch(() => {
       const at = scratch(n * 4);
       const [mean, m2] = [scratchF64(1), scratchF64(1)];
@@ -252,7 +177,7 @@ describe("f32 sums that overflow", () => {
   it("are taken again in f64", () => {
     const n = 40;
     const x = Float32Array.from(values(n, 1, 0, 1e30));
-    const want = reference(x);
+    const want = momentsOf(x);
     withScratch(() => {
       const at = scratch(n * 4);
       const mean = scratchF64(n);
@@ -273,12 +198,12 @@ describe("mergeMoments", () => {
   it("equals the moments of the whole, and an empty part is the identity", () => {
     const x = values(100, 4, 1e4);
     const parts = [x.subarray(0, 37), x.subarray(37, 37), x.subarray(37)];
-    const want = reference(x);
+    const want = momentsOf(x);
     withScratch(() => {
       const into = scratchF64(3);
       const part = scratchF64(3);
       for (const chunk of parts) {
-        const { mean, m2 } = reference(chunk);
+        const { mean, m2 } = momentsOf(chunk);
         heap64().set([chunk.length, mean, m2], part / 8);
         kernels(COLUMNS).mergeMoments(into, into + 8, into + 16, part, part + 8, part + 16, 1);
       }

@@ -13,10 +13,10 @@
  *   shift. NaN stays in its group.
  */
 import { FEW, map, mapRuns } from "../loops";
+import { Affine } from "../rows/affine";
+import { GradientAffine, runGradSums, runSecond } from "../rows/gradient";
+import { Center, rowBlock, rowMoments, runM2, runMean, runMoments } from "../rows/moments";
 import { v } from "../vec";
-import { Affine } from "./affine";
-import { GradientAffine, runGradSums, runSecond } from "./gradient";
-import { Center, rowMoments, runM2, runMean, runMoments } from "./moments";
 
 /** Bytes of one array that are worked on at a time: with those of the gradient they stay in a second-level cache. */
 const BLOCK_BYTES: i32 = 1 << 18;
@@ -560,4 +560,14 @@ export function planeNormalizeGrad<T>(
     sumG += (<usize>size) << 3;
     sumGD += (<usize>size) << 3;
   }
+}
+
+/** Mean and M2 of runs that are groups of their own: rowMoments of moments.ts. */
+export function planeRunMoments<T>(mean: usize, m2: usize, x: usize, runs: i32, n: i32, seen: f64): void {
+  rowMoments<T>(mean, m2, x, runs, n, seen);
+}
+
+/** Elements of a run that are reduced before a merge; inputs may be split at multiples of this. */
+export function planeRunBlock<T>(): i32 {
+  return rowBlock<T>();
 }
