@@ -77,8 +77,8 @@ export function adoptInstance(kernels: Kernels, shared: WebAssembly.Memory, room
  *
  * `source` is the module of `evenkeel/kernels.wasm` or its bytes, which are all kernels. Throws where it is anything
  * else, or the kernels of another version. Default: what the package carries, of which these are the kernels along
- * rows, those of layer norm; other parts (planes, columns, linear algebra, functions, pixels) are ready within a millisecond at
- * the first call that uses them, so that an application carries only those that it does use.
+ * rows, those of layer norm; other parts (planes, columns, linear algebra, functions, pixels) are ready within a
+ * millisecond at the first call that uses them, so that an application carries only those that it does use.
  *
  * @example
  * initSync();
