@@ -208,3 +208,53 @@ export function reducePair<T, P>(x: usize, u: usize, w: usize, n: i32, k: v128):
   secondSum = v.sumLanes<T>(v.add<T>(v.add<T>(b0, b1), v.add<T>(b2, b3)));
   return v.sumLanes<T>(v.add<T>(v.add<T>(a0, a1), v.add<T>(a2, a3)));
 }
+
+/**
+ * `reducePair` over `runs` runs of n elements, `step` bytes apart, as of one: for runs too short to be worth a call and a
+ * sum of lanes each. Two accumulators of a vector; vectors of a run go to them in turns, the rest of a run to the second.
+ */
+export function reduceRuns<T, P>(x: usize, u: usize, n: i32, runs: i32, step: usize, k: v128): f64 {
+  const p = changetype<P>(0);
+  const whole = v.wholeBytes<T>(n);
+  const twos = whole & ~31;
+  const rest = n & (v.lanes<T>() - 1);
+  const mask = v.headMask<T>(rest);
+  let a0 = v.zero();
+  let a1 = v.zero();
+  let b0 = v.zero();
+  let b1 = v.zero();
+  for (let r = 0; r < runs; r++) {
+    let i: usize = 0;
+    for (; i < twos; i += 32) {
+      // @ts-ignore: P has the methods
+      const t0 = p.first<T>(x + i, u + i, 0, k);
+      a0 = v.add<T>(a0, t0);
+      // @ts-ignore: P has the methods
+      b0 = v.add<T>(b0, p.second<T>(t0, x + i, u + i, 0, k));
+      // @ts-ignore: P has the methods
+      const t1 = p.first<T>(x + i + 16, u + i + 16, 0, k);
+      a1 = v.add<T>(a1, t1);
+      // @ts-ignore: P has the methods
+      b1 = v.add<T>(b1, p.second<T>(t1, x + i + 16, u + i + 16, 0, k));
+    }
+    if (i < whole) {
+      // @ts-ignore: P has the methods
+      const t = p.first<T>(x + i, u + i, 0, k);
+      a0 = v.add<T>(a0, t);
+      // @ts-ignore: P has the methods
+      b0 = v.add<T>(b0, p.second<T>(t, x + i, u + i, 0, k));
+      i += 16;
+    }
+    if (rest) {
+      // @ts-ignore: P has the methods
+      const t = p.first<T>(x + i, u + i, 0, k);
+      a1 = v.add<T>(a1, v.and(t, mask));
+      // @ts-ignore: P has the methods
+      b1 = v.add<T>(b1, v.and(p.second<T>(t, x + i, u + i, 0, k), mask));
+    }
+    x += step;
+    u += step;
+  }
+  secondSum = v.sumLanes<T>(v.add<T>(b0, b1));
+  return v.sumLanes<T>(v.add<T>(a0, a1));
+}

@@ -12,10 +12,10 @@
  *   the same bounds; coefficients in f64, rounded once. The center is the mean rounded to T, its remainder goes into the
  *   shift. NaN stays in its group.
  */
-import { FEW, map, mapRuns } from "../loops";
+import { FEW, map, mapRuns, reduceRuns, secondSum } from "../loops";
 import { Affine } from "../rows/affine";
-import { GradientAffine, runGradSums, runSecond } from "../rows/gradient";
-import { Center, rowBlock, rowMoments, runM2, runMean, runMoments } from "../rows/moments";
+import { Gradient, GradientAffine, runGradSums, runSecond } from "../rows/gradient";
+import { Center, Deviation, rowBlock, rowMoments, runM2, runMean, runMoments } from "../rows/moments";
 import { v } from "../vec";
 
 /** Bytes of one array that are worked on at a time: with those of the gradient they stay in a second-level cache. */
@@ -198,43 +198,6 @@ export function planeBlockParts<T>(length: i32): i32 {
   return length > SHORT_RUN ? 1 : min(SHORT_BLOCK_RUNS, SHORT_BLOCK_BYTES / sizeof<T>() / length);
 }
 
-/** Σd of `parts` runs of n elements, `step` bytes apart, d = x − c; Σd² is left in `shortSquares`. */
-function shortSums<T>(x: usize, n: i32, parts: i32, step: usize, c: v128): f64 {
-  const whole = v.wholeBytes<T>(n);
-  const twos = whole & ~31;
-  const rest = n & (v.lanes<T>() - 1);
-  const mask = v.headMask<T>(rest);
-  let a0 = v.zero();
-  let a1 = v.zero();
-  let b0 = v.zero();
-  let b1 = v.zero();
-  for (let p = 0; p < parts; p++) {
-    let i: usize = 0;
-    for (; i < twos; i += 32) {
-      const d0 = v.sub<T>(v.load(x + i), c);
-      const d1 = v.sub<T>(v.load(x + i + 16), c);
-      a0 = v.add<T>(a0, d0);
-      a1 = v.add<T>(a1, d1);
-      b0 = v.mulAdd<T>(d0, d0, b0);
-      b1 = v.mulAdd<T>(d1, d1, b1);
-    }
-    if (i < whole) {
-      const d = v.sub<T>(v.load(x + i), c);
-      a0 = v.add<T>(a0, d);
-      b0 = v.mulAdd<T>(d, d, b0);
-      i += 16;
-    }
-    if (rest) {
-      const d = v.and(v.sub<T>(v.load(x + i), c), mask);
-      a1 = v.add<T>(a1, d);
-      b1 = v.mulAdd<T>(d, d, b1);
-    }
-    x += step;
-  }
-  shortSquares = v.sumLanes<T>(v.add<T>(b0, b1));
-  return v.sumLanes<T>(v.add<T>(a0, a1));
-}
-let shortSquares: f64 = 0;
 let shortMean: f64 = 0;
 let shortM2: f64 = 0;
 
@@ -244,58 +207,18 @@ let shortM2: f64 = 0;
  */
 function shortMoments<T>(x: usize, n: i32, parts: i32, step: usize): bool {
   const count = <f64>n * <f64>parts;
-  let center = <T>(shortSums<T>(x, n, 1, step, v.zero()) / <f64>n);
-  let sumD = shortSums<T>(x, n, parts, step, v.splat<T>(center));
+  let center = <T>(reduceRuns<T, Deviation>(x, 0, n, 1, step, v.zero()) / <f64>n);
+  let sumD = reduceRuns<T, Deviation>(x, 0, n, parts, step, v.splat<T>(center));
   let offset = sumD / count;
-  if (!Center.isGood(sumD * offset, shortSquares)) {
+  if (!Center.isGood(sumD * offset, secondSum)) {
     center = <T>(<f64>center + offset);
-    sumD = shortSums<T>(x, n, parts, step, v.splat<T>(center));
+    sumD = reduceRuns<T, Deviation>(x, 0, n, parts, step, v.splat<T>(center));
     offset = sumD / count;
-    if (sizeof<T>() == 4 && !(shortSquares < Infinity)) return false;
+    if (sizeof<T>() == 4 && !(secondSum < Infinity)) return false;
   }
   shortMean = <f64>center + offset;
-  shortM2 = max<f64>(shortSquares - sumD * offset, 0);
+  shortM2 = max<f64>(secondSum - sumD * offset, 0);
   return true;
-}
-
-let shortSecond: f64 = 0;
-
-/** Σdy of `parts` runs of n elements, `step` bytes apart; Σdy·(x − c) is left in `shortSecond`. */
-function shortGradSums<T>(dy: usize, x: usize, n: i32, parts: i32, step: usize, c: v128): f64 {
-  const whole = v.wholeBytes<T>(n);
-  const twos = whole & ~31;
-  const rest = n & (v.lanes<T>() - 1);
-  const mask = v.headMask<T>(rest);
-  let a0 = v.zero();
-  let a1 = v.zero();
-  let b0 = v.zero();
-  let b1 = v.zero();
-  for (let p = 0; p < parts; p++) {
-    let i: usize = 0;
-    for (; i < twos; i += 32) {
-      const g0 = v.load(dy + i);
-      const g1 = v.load(dy + i + 16);
-      a0 = v.add<T>(a0, g0);
-      a1 = v.add<T>(a1, g1);
-      b0 = v.mulAdd<T>(g0, v.sub<T>(v.load(x + i), c), b0);
-      b1 = v.mulAdd<T>(g1, v.sub<T>(v.load(x + i + 16), c), b1);
-    }
-    if (i < whole) {
-      const g = v.load(dy + i);
-      a0 = v.add<T>(a0, g);
-      b0 = v.mulAdd<T>(g, v.sub<T>(v.load(x + i), c), b0);
-      i += 16;
-    }
-    if (rest) {
-      const g = v.load(dy + i);
-      a1 = v.add<T>(a1, v.and(g, mask));
-      b1 = v.add<T>(b1, v.and(v.mul<T>(g, v.sub<T>(v.load(x + i), c)), mask));
-    }
-    dy += step;
-    x += step;
-  }
-  shortSecond = v.sumLanes<T>(v.add<T>(b0, b1));
-  return v.sumLanes<T>(v.add<T>(a0, a1));
 }
 
 /** Whether the sums of groups of so many parts are taken over several short runs at a time. */
@@ -328,9 +251,9 @@ export function planeGroupGradSums<T>(
     for (let at: usize = 0; at < (<usize>groups) << 3; at += 8) {
       const center = <T>load<f64>(mean + at);
       if (isShort(length, seen + parts)) {
-        const sum = shortGradSums<T>(dy + skip, x + skip, length, size, stepBytes, v.splat<T>(center));
+        const sum = reduceRuns<T, Gradient>(x + skip, dy + skip, length, size, stepBytes, v.splat<T>(center));
         store<f64>(sumDy + at, load<f64>(sumDy + at) + sum);
-        store<f64>(sumDyx + at, load<f64>(sumDyx + at) + shortSecond);
+        store<f64>(sumDyx + at, load<f64>(sumDyx + at) + secondSum);
       } else {
         store<f64>(
           sumDy + at,

@@ -17,7 +17,7 @@ import { rowBlock } from "./moments";
 /** g = dy and g·(x − k). */
 @final
 @unmanaged
-class Gradient {
+export class Gradient {
   @inline
   first<T>(x: usize, dy: usize, w: usize, k: v128): v128 {
     return v.load(dy);

@@ -48,7 +48,7 @@ class Square {
 /** d = x − c and d². */
 @final
 @unmanaged
-class Deviation {
+export class Deviation {
   @inline
   first<T>(x: usize, u: usize, w: usize, k: v128): v128 {
     return v.sub<T>(v.load(x), k);
