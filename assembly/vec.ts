@@ -399,15 +399,10 @@ export abstract class v {
     return v128.any_true(a);
   }
 
-  /** Lane 0, 1 of an f64 vector. */
+  /** Lane 0 of an f64 vector. */
   @inline
   static lane0(v: v128): f64 {
     return f64x2.extract_lane(v, 0);
-  }
-
-  @inline
-  static lane1(v: v128): f64 {
-    return f64x2.extract_lane(v, 1);
   }
 
   /** Loads as many elements of type T as a vector of type A holds, and widens them where A is the wider. */

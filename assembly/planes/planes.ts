@@ -25,16 +25,7 @@ const BLOCK_BYTES: i32 = 1 << 18;
 const PART_BYTES: i32 = 4096;
 
 /** y = (x − mean)·scale + shift over `runs` runs of n elements, `step` bytes apart: of few elements, or one alone. */
-export function runAffine<T>(
-  y: usize,
-  x: usize,
-  n: i32,
-  runs: i32,
-  step: usize,
-  mean: f64,
-  scale: f64,
-  shift: f64,
-): void {
+function runAffine<T>(y: usize, x: usize, n: i32, runs: i32, step: usize, mean: f64, scale: f64, shift: f64): void {
   const center = <T>mean;
   const k0 = v.splat<T>(center);
   const k1 = v.splat<T>(<T>scale);
@@ -44,7 +35,7 @@ export function runAffine<T>(
 }
 
 /** dx = rstd·(weight·dy + slope·(x − mean) + constant) over runs as in runAffine. */
-export function runGradAffine<T>(
+function runGradAffine<T>(
   dx: usize,
   dy: usize,
   x: usize,

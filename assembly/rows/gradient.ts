@@ -119,7 +119,7 @@ export function rowWeightedGradSums<T>(
  * dx = r·(g − Σg/N − (x − mean)·r²·Σg(x − mean)/N) of one run, g = dy·w, r = rstd, N = total; the gradient of
  * (x − mean)·rstd through its own statistics. Uncentered (RMS): the term Σg/N falls away and mean is 0.
  */
-export function runStandardizeGrad<T>(
+function runStandardizeGrad<T>(
   dx: usize,
   dy: usize,
   x: usize,
