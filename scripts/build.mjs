@@ -11,6 +11,7 @@ import {
   chmodSync,
   copyFileSync,
   existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -211,13 +212,14 @@ function customSection(name, text) {
 
 /**
  * One source, bundled once for each way of getting the kernels (src/sources); the conditions of package.json choose.
- * `texts` are the modules that the code carries.
+ * `texts` are the modules that the code carries,
+ * `files` how those that it does not carry are imported.
  */
 const LEAVES = [
   { outfile: "dist/index.js", source: "inline", texts: PARTS },
   { outfile: "dist/index.cjs", source: "inline", texts: PARTS },
-  { outfile: "dist/workerd.js", source: "workerd" },
-  { outfile: "dist/edge-light.js", source: "edge-light" },
+  { outfile: "dist/workerd.js", source: "workerd", files: (part) => `${part}.wasm` },
+  { outfile: "dist/edge-light.js", source: "edge-light", files: (part) => `${part}.wasm?module` },
   { outfile: "dist/slim.js", source: "slim" },
   { outfile: "dist/slim.cjs", source: "slim" },
   // Its kernels are others, for a memory that threads share.
@@ -225,19 +227,29 @@ const LEAVES = [
   { outfile: "dist/threads.cjs", source: "slim", entry: "src/threads/index.ts", texts: ["shared"] },
 ];
 
-/** Puts a leaf's one module in the place of those of the parts; the file that it names stays beside the bundle. */
+/** Puts a leaf's source in the place of the usual one; modules of parts that it imports stay files of their own. */
 const sourceOf = (source) => ({
   name: "source",
   setup(build) {
-    const file = (name) => ({ path: path.join(root, "src/sources", `${name}.ts`) });
-    if (source !== "inline") build.onResolve({ filter: /\/sources\/inline\.js$/ }, () => file("whole"));
-    build.onResolve({ filter: /^\.\/slim\.js$/ }, () => file(source));
-    build.onResolve({ filter: /\/kernels\.wasm(\?module)?$/ }, (found) => ({
-      path: `./${path.basename(found.path)}`,
+    build.onResolve({ filter: /\/sources\/inline\.js$/ }, () => ({
+      path: path.join(root, `src/sources/${source}.ts`),
+    }));
+    build.onResolve({ filter: /\.wasm(\?module)?$/ }, (found) => ({
+      path: `./${source}/${path.basename(found.path).replace(/\.wasm.*/, ".js")}`,
       external: true,
     }));
   },
 });
+
+/**
+ * The modules of parts that a leaf imports, each by a file of its own: bundlers keep an import of a `.wasm` file even where
+ * nothing uses it, but leave out a file of a package that has no side effects.
+ */
+function writeParts(folder, wasmFile) {
+  mkdirSync(folder, { recursive: true });
+  for (const part of PARTS)
+    writeFileSync(path.join(folder, `${part}.js`), `export { default } from "../kernels/${wasmFile(part)}";\n`);
+}
 
 /** How the package's JavaScript is bundled. */
 const BUNDLE = {
@@ -253,7 +265,8 @@ const BUNDLE = {
 };
 
 async function buildPackage() {
-  for (const { outfile, source, entry = "src/index.ts", texts = [] } of LEAVES) {
+  for (const { outfile, source, entry = "src/index.ts", texts = [], files } of LEAVES) {
+    if (files !== undefined) writeParts(path.join(root, "dist", source), files);
     await build({
       ...BUNDLE,
       entryPoints: [entry],

@@ -1,8 +1,8 @@
 /**
  * The kernels' instances, on one memory. They are made synchronously at the first call of a kernel, or before by `init`
  * or `initSync`; importing does nothing. Where modules come from is the one thing in which the package's entries
- * differ: the build puts another file in the place of sources/inline.ts, which has a module for each part of the
- * kernels. In the other entries, and where the application gives a module, all parts are one.
+ * differ: the build puts another file in the place of sources/inline.ts. They have a module for each part of the
+ * kernels; what an application gives is one of all parts.
  */
 import { instantiate, instantiateSync, type ResultObject } from "@assemblyscript/loader";
 import { rows } from "../sources/inline.js";
@@ -54,7 +54,10 @@ export function kernelMemory(): WebAssembly.Memory {
 export function kernelInstance(source: PartSource): Instance<Kernels> {
   const made = given ?? instances.get(source);
   if (made !== undefined) return made;
-  const instance = kernelsIn(instantiateSync(source(), imports()));
+  const from = source();
+  const module = from instanceof WebAssembly.Module ? from : new WebAssembly.Module(from);
+  // Not by the loader, which first calls turn to: the table of wrappers that it makes takes longer than compiling does.
+  const instance = byType(new WebAssembly.Instance(module, imports()).exports as unknown as Kernels);
   instances.set(source, instance);
   return instance;
 }

@@ -117,11 +117,15 @@ export function installApplication() {
   return { folder: work, tarball };
 }
 
-/** Leaves the kernels' file beside the bundle, as bundlers for Workers do. */
-const wasmBeside = {
+/** Leaves the kernels' files beside the bundle, as bundlers for Workers do. */
+export const wasmBeside = {
   name: "wasm-beside",
   setup(build) {
-    build.onResolve({ filter: /\.wasm$/ }, () => ({ path: "./kernels.wasm", external: true }));
+    build.onResolve({ filter: /\.wasm$/ }, ({ path: file, resolveDir }) => {
+      const beside = path.basename(file);
+      copyFileSync(path.join(resolveDir, file), path.join(path.dirname(build.initialOptions.outfile), beside));
+      return { path: `./${beside}`, external: true };
+    });
   },
 };
 
@@ -199,10 +203,9 @@ export async function bundleForServers({ folder }) {
       entryPoints: [from],
       conditions: ["workerd", "worker", "browser"],
       plugins: [wasmBeside],
-      outfile: `bundles/${to}`,
+      outfile: path.join(folder, `bundles/${to}`),
     });
   }
-  copyFileSync(path.join(folder, "node_modules/evenkeel/dist/kernels.wasm"), path.join(folder, "bundles/kernels.wasm"));
   await build({
     ...options,
     entryPoints: ["esm.mjs"],

@@ -1,6 +1,6 @@
 /** Runtimes that are a command: Node, Deno, Bun, and Workers by workerd and miniflare. */
 import { execFile, spawn } from "node:child_process";
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createConnection, createServer } from "node:net";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -101,6 +101,8 @@ export async function patiently(call, seconds = 30) {
 export async function withWorkerd(folder, script, use) {
   const port = await freePort();
   const config = path.join(folder, `${script}.capnp`);
+  const imported = readFileSync(path.join(folder, script), "utf8").matchAll(/"\.\/(\w+\.wasm)"/g);
+  const kernels = Array.from(imported, ([, name]) => `, (name = "${name}", wasm = embed "${name}")`);
   writeFileSync(
     config,
     `using Workerd = import "/workerd/workerd.capnp";
@@ -109,7 +111,7 @@ const config :Workerd.Config = (
   sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "main")],
 );
 const worker :Workerd.Worker = (
-  modules = [(name = "worker", esModule = embed "${script}"), (name = "kernels.wasm", wasm = embed "kernels.wasm")],
+  modules = [(name = "worker", esModule = embed "${script}")${kernels.join("")}],
   compatibilityDate = "2026-01-01",
 );
 `,

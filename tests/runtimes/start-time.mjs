@@ -9,7 +9,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-import { bundleForServers, installApplication } from "./application.mjs";
+import { bundleForServers, installApplication, wasmBeside } from "./application.mjs";
 import { installRuntimes } from "./install.mjs";
 
 installRuntimes();
@@ -44,13 +44,16 @@ const bundled = file(
   timed(`const { layerNorm } = await import("./bundles/layer-norm.mjs");\n${first}`),
 );
 
+const inDeno = [deno, "run", "--allow-read", "--node-modules-dir=manual"];
 const contestants = [
   ...nodes
     .filter(({ binary }) => binary)
     .map(({ version, binary }) => ({ name: `Node ${version}`, command: [binary, ours] })),
-  { name: "layerNorm alone, bundled, in this Node", command: [process.execPath, bundled] },
-  deno && { name: "Deno", command: [deno, "run", "--allow-read", "--node-modules-dir=manual", ours] },
+  deno && { name: "Deno", command: [...inDeno, ours] },
   bun && { name: "Bun", command: [bun, ours] },
+  { name: "layerNorm alone, bundled, in this Node", command: [process.execPath, bundled] },
+  deno && { name: "layerNorm alone, bundled, in Deno", command: [...inDeno, bundled] },
+  bun && { name: "layerNorm alone, bundled, in Bun", command: [bun, bundled] },
   tensorflow(),
 ].filter(Boolean);
 
@@ -94,7 +97,7 @@ export default { fetch() {\n${first}\nreturn new Response(String(y.data[0])); } 
   minify: true,
   format: "esm",
   conditions: ["workerd"],
-  external: ["./kernels.wasm"],
+  plugins: [wasmBeside],
   outfile: path.join(bundles, "start-worker.mjs"),
 });
 
