@@ -190,7 +190,7 @@ async function buildWorkerScript() {
   const { outputFiles } = await build({
     ...BUNDLE,
     entryPoints: ["src/threads/worker.ts"],
-    plugins: [sourceOf("slim")],
+    plugins: [sourceOf("slim"), pureLoader],
     format: "iife",
     // For its one module of Node; where there is none, it is not asked for.
     platform: "node",
@@ -251,6 +251,19 @@ function writeParts(folder, wasmFile) {
     writeFileSync(path.join(folder, `${part}.js`), `export { default } from "../kernels/${wasmFile(part)}";\n`);
 }
 
+/** Has the loader do nothing when it is imported: its decoder is made where it is used, and ES2022 has what it polyfills. */
+const pureLoader = {
+  name: "loader",
+  setup(build) {
+    build.onLoad({ filter: /@assemblyscript.loader.index\.js$/ }, ({ path: file }) => ({
+      contents: readFileSync(file, "utf8")
+        .replace(/^const utf16 = (.*);.*$/m, "const utf16 = () => $1;")
+        .replaceAll("utf16.decode", "utf16().decode")
+        .replace(/^Object\.hasOwn = [\s\S]*?^};$/m, ""),
+    }));
+  },
+};
+
 /** How the package's JavaScript is bundled. */
 const BUNDLE = {
   absWorkingDir: root,
@@ -270,7 +283,7 @@ async function buildPackage() {
     await build({
       ...BUNDLE,
       entryPoints: [entry],
-      plugins: [sourceOf(source), kernelsLast(texts)],
+      plugins: [sourceOf(source), kernelsLast(texts), pureLoader],
       format: outfile.endsWith(".cjs") ? "cjs" : "esm",
       outfile,
     });
@@ -310,7 +323,7 @@ async function buildCommand() {
   await build({
     ...BUNDLE,
     entryPoints: ["src/cli/main.ts"],
-    plugins: [kernelsLast(PARTS)],
+    plugins: [kernelsLast(PARTS), pureLoader],
     platform: "node",
     format: "esm",
     // Some of the libraries are CommonJS, and ask for Node's modules by require.
