@@ -31,6 +31,7 @@ export function map<T, P>(
   const end = v.wholeBytes<T>(n);
   const fours = end & ~63;
   let i: usize = 0;
+  let seen = v.zero();
   for (; i < fours; i += 64) {
     const xi = x + i;
     const ui = u + i;
@@ -38,21 +39,41 @@ export function map<T, P>(
     const bi = b + i;
     const yi = y + i;
     // @ts-ignore: P has `at`
-    v.store(yi, p.at<T>(xi, ui, wi, bi, k0, k1, k2, k3, k4));
+    const y0 = p.at<T>(xi, ui, wi, bi, k0, k1, k2, k3, k4);
+    v.store(yi, y0);
     // @ts-ignore: P has `at`
-    v.store(yi + 16, p.at<T>(xi + 16, ui + 16, wi + 16, bi + 16, k0, k1, k2, k3, k4));
+    const y1 = p.at<T>(xi + 16, ui + 16, wi + 16, bi + 16, k0, k1, k2, k3, k4);
+    v.store(yi + 16, y1);
     // @ts-ignore: P has `at`
-    v.store(yi + 32, p.at<T>(xi + 32, ui + 32, wi + 32, bi + 32, k0, k1, k2, k3, k4));
+    const y2 = p.at<T>(xi + 32, ui + 32, wi + 32, bi + 32, k0, k1, k2, k3, k4);
+    v.store(yi + 32, y2);
     // @ts-ignore: P has `at`
-    v.store(yi + 48, p.at<T>(xi + 48, ui + 48, wi + 48, bi + 48, k0, k1, k2, k3, k4));
+    const y3 = p.at<T>(xi + 48, ui + 48, wi + 48, bi + 48, k0, k1, k2, k3, k4);
+    v.store(yi + 48, y3);
+    seen = v.add<T>(seen, v.add<T>(v.add<T>(y0, y1), v.add<T>(y2, y3)));
   }
   for (; i < end; i += 16) {
     // @ts-ignore: P has `at`
-    v.store(y + i, p.at<T>(x + i, u + i, w + i, b + i, k0, k1, k2, k3, k4));
+    const y0 = p.at<T>(x + i, u + i, w + i, b + i, k0, k1, k2, k3, k4);
+    v.store(y + i, y0);
+    seen = v.add<T>(seen, y0);
   }
   const rest = n & (v.lanes<T>() - 1);
-  // @ts-ignore: P has `at`
-  if (rest) v.storeHead<T>(y + i, p.at<T>(x + i, u + i, w + i, b + i, k0, k1, k2, k3, k4), rest);
+  if (rest) {
+    // @ts-ignore: P has `at`
+    const head = p.at<T>(x + i, u + i, w + i, b + i, k0, k1, k2, k3, k4);
+    v.storeHead<T>(y + i, head, rest);
+    seen = v.add<T>(seen, head);
+  }
+  if (v.anyTrue(v.isNaN<T>(seen))) oneNaN<T>(y, n);
+}
+
+/** Gives every NaN in a run of n elements the same bits. */
+export function oneNaN<T>(y: usize, n: i32): void {
+  const end = y + v.wholeBytes<T>(n);
+  for (; y < end; y += 16) v.store(y, v.oneNaN<T>(v.load(y)));
+  const rest = n & (v.lanes<T>() - 1);
+  if (rest) v.storeHead<T>(y, v.oneNaN<T>(v.load(y)), rest);
 }
 
 /** Runs of at most this many elements are worth working on together; longer ones gain more from four vectors a round. */
@@ -75,17 +96,30 @@ export function mapRuns<T, P>(
   const p = changetype<P>(0);
   const end = v.wholeBytes<T>(n);
   const rest = n & (v.lanes<T>() - 1);
+  let seen = v.zero();
   for (let r = 0; r < runs; r++) {
     let i: usize = 0;
     for (; i < end; i += 16) {
       // @ts-ignore: P has `at`
-      v.store(y + i, p.at<T>(x + i, u + i, 0, 0, k0, k1, k2, k3, k4));
+      const a = p.at<T>(x + i, u + i, 0, 0, k0, k1, k2, k3, k4);
+      v.store(y + i, a);
+      seen = v.or(seen, v.isNaN<T>(a));
     }
-    // @ts-ignore: P has `at`
-    if (rest) v.storeHead<T>(y + i, p.at<T>(x + i, u + i, 0, 0, k0, k1, k2, k3, k4), rest);
+    if (rest) {
+      // @ts-ignore: P has `at`
+      const a = p.at<T>(x + i, u + i, 0, 0, k0, k1, k2, k3, k4);
+      v.storeHead<T>(y + i, a, rest);
+      seen = v.or(seen, v.isNaN<T>(a));
+    }
     x += step;
     u += step;
     y += step;
+  }
+  if (v.anyTrue(seen)) {
+    for (let r = 0; r < runs; r++) {
+      y -= step;
+      oneNaN<T>(y, n);
+    }
   }
 }
 
@@ -108,14 +142,22 @@ export function mapOnes<T, P>(
 ): void {
   const p = changetype<P>(0);
   const end = v.wholeBytes<T>(n);
+  let seen = v.zero();
   let i: usize = 0;
   for (; i < end; i += 16) {
     // @ts-ignore: P has `at`
-    v.store(y + i, p.at<T>(x + i, u + i, w + i, b + i, k0, k1, k2, k3, k4));
+    const a = p.at<T>(x + i, u + i, w + i, b + i, k0, k1, k2, k3, k4);
+    v.store(y + i, a);
+    seen = v.add<T>(seen, a);
   }
   const rest = n & (v.lanes<T>() - 1);
-  // @ts-ignore: P has `at`
-  if (rest) v.storeHead<T>(y + i, p.at<T>(x + i, u + i, w + i, b + i, k0, k1, k2, k3, k4), rest);
+  if (rest) {
+    // @ts-ignore: P has `at`
+    const a = p.at<T>(x + i, u + i, w + i, b + i, k0, k1, k2, k3, k4);
+    v.storeHead<T>(y + i, a, rest);
+    seen = v.add<T>(seen, a);
+  }
+  if (v.anyTrue(v.isNaN<T>(seen))) oneNaN<T>(y, n);
 }
 
 /**

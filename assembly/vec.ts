@@ -64,6 +64,24 @@ export abstract class v {
     return v128.load32_lane(at + ((<usize>((first + 3) % n)) << 2), a, 3);
   }
 
+  /** All bits set in lanes that are NaN. */
+  @inline
+  static isNaN<T>(a: v128): v128 {
+    return v128.ne<T>(a, a);
+  }
+
+  /** A number, or the NaN that `oneNaN` gives. */
+  @inline
+  static oneNaNOf<T>(a: T): T {
+    return a == a ? a : <T>NaN;
+  }
+
+  /** Every NaN with the bits of JavaScript's. */
+  @inline
+  static oneNaN<T>(a: v128): v128 {
+    return v128.bitselect(a, v128.splat<T>(<T>NaN), v128.eq<T>(a, a));
+  }
+
   @inline
   static add<T>(a: v128, b: v128): v128 {
     return v128.add<T>(a, b);

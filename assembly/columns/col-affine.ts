@@ -65,9 +65,9 @@ function runScaleWide<T>(y: usize, x: usize, factor: usize, n: i32): void {
   const step: usize = 2 * sizeof<T>();
   const end = y + <usize>(n >> 1) * step;
   for (; y < end; y += step, x += step, factor += 16) {
-    v.storeAs<T, f64>(y, v.mul<f64>(v.loadAs<T, f64>(x), v.load(factor)), 0);
+    v.storeAs<T, f64>(y, v.oneNaN<f64>(v.mul<f64>(v.loadAs<T, f64>(x), v.load(factor))), 0);
   }
-  if (n & 1) v.storeAs<T, f64>(y, v.mul<f64>(v.loadAs<T, f64>(x), v.load(factor)), 1);
+  if (n & 1) v.storeAs<T, f64>(y, v.oneNaN<f64>(v.mul<f64>(v.loadAs<T, f64>(x), v.load(factor))), 1);
 }
 
 /** y = x·factor[j], rounded once. */

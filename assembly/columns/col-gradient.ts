@@ -78,12 +78,12 @@ function colGradRow<T>(s: usize, q: usize, k: usize, dy: usize, x: usize, width:
   }
 }
 
-/** sum[j] += s[j], in f64. */
+/** sum[j] += s[j], in f64, with one NaN: what is summed here are gradients. */
 export function runAddWide<T>(sum: usize, s: usize, width: i32): void {
   const whole = sum + ((<usize>width & ~1) << 3);
   const step: usize = 2 * sizeof<T>();
-  for (; sum < whole; sum += 16, s += step) v.store(sum, v.add<f64>(v.load(sum), v.loadAs<T, f64>(s)));
-  if (width & 1) store<f64>(sum, load<f64>(sum) + <f64>load<T>(s));
+  for (; sum < whole; sum += 16, s += step) v.store(sum, v.oneNaN<f64>(v.add<f64>(v.load(sum), v.loadAs<T, f64>(s))));
+  if (width & 1) store<f64>(sum, v.oneNaNOf<f64>(load<f64>(sum) + <f64>load<T>(s)));
 }
 
 /** One block of rows and one tile of columns, of which `fold` rows have been taken as one. */

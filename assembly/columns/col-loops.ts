@@ -7,6 +7,7 @@
  * their coefficients come round in whole vectors. The policy says how many rows are few: where rows lie a multiple of 4096
  * bytes apart, L1 holds no more than twelve lines of them, over all arrays.
  */
+import { oneNaN } from "../loops";
 import { v } from "../vec";
 
 /** Bytes of narrow rows that are worked on at a time: they stay in L1, and make a strip long enough. */
@@ -27,8 +28,10 @@ function mapTwos<T, P>(
   width: i32,
 ): void {
   const p = changetype<P>(0);
+  const start = y;
   const right = y + <usize>width * sizeof<T>();
   const height = <usize>rows * stride;
+  let seen = v.zero();
   for (; y < right; y += 32, x += 32, u += 32, k0 += 32, k1 += 32, k2 += 32, k3 += 32, k4 += 32) {
     const a0 = v.load(k0);
     const a1 = v.load(k1);
@@ -47,7 +50,11 @@ function mapTwos<T, P>(
       const b = p.at<T>(x + i + 16, u + i + 16, b0, b1, b2, b3, b4);
       v.store(y + i, a);
       v.store(y + i + 16, b);
+      seen = v.add<T>(seen, v.add<T>(a, b));
     }
+  }
+  if (v.anyTrue(v.isNaN<T>(seen))) {
+    for (let i: usize = 0; i < height; i += stride) oneNaN<T>(start + i, width);
   }
 }
 
@@ -67,9 +74,15 @@ function mapOne<T, P>(
 ): void {
   const p = changetype<P>(0);
   const height = <usize>rows * stride;
+  let seen = v.zero();
   for (let i: usize = 0; i < height; i += stride) {
     // @ts-ignore: P has `at`
-    v.storeAs<T, T>(y + i, p.at<T>(x + i, u + i, k0, k1, k2, k3, k4), n);
+    const a = p.at<T>(x + i, u + i, k0, k1, k2, k3, k4);
+    v.storeAs<T, T>(y + i, a, n);
+    seen = v.or(seen, v.isNaN<T>(a));
+  }
+  if (v.anyTrue(seen)) {
+    for (let i: usize = 0; i < height; i += stride) oneNaN<T>(y + i, n || v.lanes<T>());
   }
 }
 

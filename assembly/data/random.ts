@@ -81,11 +81,11 @@ abstract class choice {
   static ofFour<T>(y: usize, x: usize, words: v128, least: v128, scale: v128, shift: v128, other: v128): void {
     const kept = v.atLeast32(words, least);
     if (sizeof<T>() == 4) {
-      v.store(y, v.select(v.mulAdd<T>(scale, v.load(x), shift), other, kept));
+      v.store(y, v.select(v.oneNaN<T>(v.mulAdd<T>(scale, v.load(x), shift)), other, kept));
       return;
     }
-    v.store(y, v.select(v.mulAdd<T>(scale, v.load(x), shift), other, v.zipLow32(kept, kept)));
-    v.store(y + 16, v.select(v.mulAdd<T>(scale, v.load(x + 16), shift), other, v.zipHigh32(kept, kept)));
+    v.store(y, v.select(v.oneNaN<T>(v.mulAdd<T>(scale, v.load(x), shift)), other, v.zipLow32(kept, kept)));
+    v.store(y + 16, v.select(v.oneNaN<T>(v.mulAdd<T>(scale, v.load(x + 16), shift)), other, v.zipHigh32(kept, kept)));
   }
 }
 
@@ -290,8 +290,8 @@ export function eachChoose<T>(y: usize, x: usize, mask: usize, n: i32, scale: T,
   const k2 = v.splat<T>(other);
   const end = y + v.wholeBytes<T>(n);
   for (; y < end; y += 16, x += 16, mask += v.lanes<T>()) {
-    v.store(y, v.select(v.mulAdd<T>(k0, v.load(x), k1), k2, v.loadMask<T>(mask)));
+    v.store(y, v.select(v.oneNaN<T>(v.mulAdd<T>(k0, v.load(x), k1)), k2, v.loadMask<T>(mask)));
   }
   const rest = n & (v.lanes<T>() - 1);
-  if (rest) v.storeHead<T>(y, v.select(v.mulAdd<T>(k0, v.load(x), k1), k2, v.loadMask<T>(mask)), rest);
+  if (rest) v.storeHead<T>(y, v.select(v.oneNaN<T>(v.mulAdd<T>(k0, v.load(x), k1)), k2, v.loadMask<T>(mask)), rest);
 }

@@ -34,7 +34,7 @@ abstract class Cross {
   ): v128 {
     const d = v.sub<f64>(v.sub<f64>(v.loadAs<T, f64>(x), v.load(colMean + at)), rowMean);
     const r = Cross.rstd(d, rowVar, v.load(colVar + at), k);
-    return v.mulAdd<f64>(v.mul<f64>(d, r), v.load(w + at), v.load(b + at));
+    return v.oneNaN<f64>(v.mulAdd<f64>(v.mul<f64>(d, r), v.load(w + at), v.load(b + at)));
   }
 
   @inline
@@ -62,7 +62,7 @@ abstract class Cross {
     const g = v.mul<f64>(v.mul<f64>(v.loadAs<T, f64>(dy), v.load(w + at)), v.mul<f64>(r, own));
     const slope = v.add<f64>(rowSlope, v.load(colSlope + at));
     const shift = v.add<f64>(rowShift, v.load(colShift + at));
-    return v.add<f64>(g, v.mulAdd<f64>(v.sub<f64>(value, base), slope, shift));
+    return v.oneNaN<f64>(v.add<f64>(g, v.mulAdd<f64>(v.sub<f64>(value, base), slope, shift)));
   }
 }
 

@@ -69,7 +69,7 @@ abstract class Deviation {
     const d = Deviation.of<T, A>(x, center, rest);
     // @ts-ignore: P has the methods
     const through = policy.slope<A>(d, policy.power<A>(d, p));
-    return v.mulAdd<A>(w, v.loadAs<T, A>(dy), v.mulAdd<A>(slope, through, c));
+    return v.oneNaN<A>(v.mulAdd<A>(w, v.loadAs<T, A>(dy), v.mulAdd<A>(slope, through, c)));
   }
 }
 

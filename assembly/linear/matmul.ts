@@ -114,14 +114,14 @@ function tile<T>(c: usize, stride: usize, a: usize, b: usize, depth: i32): void 
     s30 = v.add<T>(s30, v.mul<T>(a3, b0));
     s31 = v.add<T>(s31, v.mul<T>(a3, b1));
   }
-  v.store(c, s00);
-  v.store(c + 16, s01);
-  v.store(c1, s10);
-  v.store(c1 + 16, s11);
-  v.store(c2, s20);
-  v.store(c2 + 16, s21);
-  v.store(c3, s30);
-  v.store(c3 + 16, s31);
+  v.store(c, v.oneNaN<T>(s00));
+  v.store(c + 16, v.oneNaN<T>(s01));
+  v.store(c1, v.oneNaN<T>(s10));
+  v.store(c1 + 16, v.oneNaN<T>(s11));
+  v.store(c2, v.oneNaN<T>(s20));
+  v.store(c2 + 16, v.oneNaN<T>(s21));
+  v.store(c3, v.oneNaN<T>(s30));
+  v.store(c3 + 16, v.oneNaN<T>(s31));
 }
 
 /** A tile at the right or lower edge of C: worked out in `edge`, whose rows are 32 bytes, then copied. */

@@ -28,15 +28,17 @@ function gather<T>(y: usize, x: usize, n: i32, step: i32): void {
 function scatter<T>(x: usize, y: usize, n: i32, step: i32): void {
   const stepBytes = <usize>step * sizeof<T>();
   const end = y + <usize>n * sizeof<T>();
-  for (; y < end; y += sizeof<T>(), x += stepBytes) store<T>(x, <T>(load<T>(x) + load<T>(y)));
+  for (; y < end; y += sizeof<T>(), x += stepBytes) {
+    store<T>(x, v.oneNaNOf<T>(<T>(load<T>(x) + load<T>(y))));
+  }
 }
 
 /** x[i] += y[i] for i < n. */
 function add<T>(x: usize, y: usize, n: i32): void {
   const end = x + v.wholeBytes<T>(n);
-  for (; x < end; x += 16, y += 16) v.store(x, v.add<T>(v.load(x), v.load(y)));
+  for (; x < end; x += 16, y += 16) v.store(x, v.oneNaN<T>(v.add<T>(v.load(x), v.load(y))));
   const rest = n & (v.lanes<T>() - 1);
-  if (rest) v.storeHead<T>(x, v.add<T>(v.load(x), v.load(y)), rest);
+  if (rest) v.storeHead<T>(x, v.oneNaN<T>(v.add<T>(v.load(x), v.load(y))), rest);
 }
 
 /** One row of y, all windows of one tap; `back` adds it to x. */

@@ -12,6 +12,7 @@
  */
 import { runAddWide } from "../columns/col-gradient";
 import { COL_BLOCK_ROWS } from "../columns/col-moments";
+import { oneNaN } from "../loops";
 import { v } from "../vec";
 import { runStandardize } from "./affine";
 import { runGradSums, runSecond } from "./gradient";
@@ -334,7 +335,10 @@ function runGradOne<T, P>(
   }
 }
 
-/** Writes the five coefficients of a row in `runGradTwo`, c, r, h, p and k, from its sums. */
+/**
+ * Writes the five coefficients of a row in `runGradTwo`, c, r, h, p and k, from its sums. Returns 0, or NaN where one is not
+ * finite: only then can dx have a NaN, since p sums all dy·w·x̂.
+ */
 function runGradCoefficients<T>(
   at: usize,
   dy: usize,
@@ -344,17 +348,21 @@ function runGradCoefficients<T>(
   mean: f64,
   rstd: f64,
   centered: i32,
-): void {
+): f64 {
   const count = <f64>n;
   const center = <T>mean;
   const rest = <f64>center - mean;
   const sum = runGradSums<T>(dy, x, w, n, center);
   const sumD = runSecond + rest * sum;
+  const h = <T>(rest * rstd);
+  const p = <T>((-rstd * sumD) / count);
+  const k = <T>(centered ? -sum / count : 0);
   store<T>(at, center);
   store<T>(at + sizeof<T>(), <T>rstd);
-  store<T>(at + 2 * sizeof<T>(), <T>(rest * rstd));
-  store<T>(at + 3 * sizeof<T>(), <T>((-rstd * sumD) / count));
-  store<T>(at + 4 * sizeof<T>(), <T>(centered ? -sum / count : 0));
+  store<T>(at + 2 * sizeof<T>(), h);
+  store<T>(at + 3 * sizeof<T>(), p);
+  store<T>(at + 4 * sizeof<T>(), k);
+  return (<f64>center + <f64>(<T>rstd) + <f64>h + <f64>p + <f64>k) * 0;
 }
 
 /** Some rows, `stride` bytes apart, that share a weight: their coefficients, then two rows at a time. */
@@ -376,13 +384,17 @@ function rowsGradIn<T, P>(
 ): void {
   const each: usize = 5 * sizeof<T>();
   let at = coefficients;
+  let spoiled: f64 = 0;
   for (let r = 0; r < rows; r++, at += each) {
     const skip = <usize>r * stride;
     const stat = <usize>r * step;
-    runGradCoefficients<T>(at, dy + skip, x + skip, w, n, load<f64>(mean + stat), load<f64>(rstd + stat), centered);
+    const m = load<f64>(mean + stat);
+    spoiled += runGradCoefficients<T>(at, dy + skip, x + skip, w, n, m, load<f64>(rstd + stat), centered);
   }
   at = coefficients;
-  for (; rows > 1; rows -= 2) {
+  const first = dx;
+  let left = rows;
+  for (; left > 1; left -= 2) {
     const c0 = v.loadSplat<T>(at);
     const r0 = v.loadSplat<T>(at + sizeof<T>());
     const h0 = v.loadSplat<T>(at + 2 * sizeof<T>());
@@ -399,13 +411,16 @@ function rowsGradIn<T, P>(
     dy += 2 * stride;
     x += 2 * stride;
   }
-  if (rows) {
+  if (left) {
     const c = v.loadSplat<T>(at);
     const r = v.loadSplat<T>(at + sizeof<T>());
     const h = v.loadSplat<T>(at + 2 * sizeof<T>());
     const p = v.loadSplat<T>(at + 3 * sizeof<T>());
     const k = v.loadSplat<T>(at + 4 * sizeof<T>());
     runGradOne<T, P>(dx, q, s, dy, x, w, n, c, r, h, p, k);
+  }
+  if (spoiled != 0) {
+    for (let r = 0; r < rows; r++) oneNaN<T>(first + <usize>r * stride, n);
   }
 }
 

@@ -2,7 +2,7 @@
 import { checkCount, checkEps, fail, show } from "./errors.js";
 import { checkLayout, type Geometry, geometryOf, type Layout } from "./geometry.js";
 import { Layer, Parameter, type Saved, savedInput } from "./layer.js";
-import type { DType } from "./memory.js";
+import { type DType, oneNaN } from "./memory.js";
 import {
   arrayClass,
   type Operand,
@@ -112,9 +112,9 @@ export function checkGroups(method: string, numGroups: unknown, channels: number
   return groups;
 }
 
-/** f64 values as a tensor of an element type, a vector unless there is a shape. */
+/** Sums as a tensor of an element type, a vector unless there is a shape. */
 export function vectorOf(values: Float64Array, dtype: DType, shape: readonly number[] = [values.length]): Tensor {
-  return { data: new (arrayClass(dtype))(values), shape: [...shape] };
+  return { data: oneNaN(values, new (arrayClass(dtype))(values.length)), shape: [...shape] };
 }
 
 /** dweight and dbias as tensors of x's element type, null for parameters that were not there. */

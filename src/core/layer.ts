@@ -26,7 +26,10 @@ export class Parameter {
   /** @internal */
   addGrad(gradient: ArrayLike<number>): void {
     this.grad ??= new (this.data.constructor as Float32ArrayConstructor)(this.data.length);
-    for (let i = 0; i < this.grad.length; i++) this.grad[i] += gradient[i];
+    for (let i = 0; i < this.grad.length; i++) {
+      const sum = this.grad[i] + gradient[i];
+      this.grad[i] = Number.isNaN(sum) ? Number.NaN : sum;
+    }
   }
 }
 

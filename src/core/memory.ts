@@ -248,6 +248,20 @@ export function copyF64(pointer: number, n: number): Float64Array {
   return floats64.slice(pointer / 8, pointer / 8 + n);
 }
 
+/**
+ * Copies values to an array as long, or leaves them in their place, each NaN with the bits of JavaScript's own: which ones
+ * arithmetic gives it differs between processors and engines.
+ */
+export function oneNaN<Values extends TypedArray>(values: Float64Array, to: Values = values as Values): Values {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) {
+    to[i] = values[i];
+    sum += values[i];
+  }
+  if (Number.isNaN(sum)) for (let i = 0; i < to.length; i++) if (Number.isNaN(to[i])) to[i] = Number.NaN;
+  return to;
+}
+
 /** `count` arrays of n f64 zeros that are kept together: one buffer is made in the time of one array. */
 export function arraysF64(count: number, n: number): Float64Array[] {
   const { buffer: shared } = new Float64Array(count * n);

@@ -2,7 +2,7 @@
 import { ChannelLayer, type ChannelNormConfig, type ChannelNormOptions, PER_CHANNEL } from "./channelwise.js";
 import { checkCount, checkNumber, checkOneOf, fail, show } from "./errors.js";
 import { MEAN_ALIASES, type StateEntry, VARIANCE_ALIASES } from "./layer.js";
-import { mapF64, passingF64, type TypedArray } from "./memory.js";
+import { mapF64, oneNaN, passingF64, type TypedArray } from "./memory.js";
 import type { Moments } from "./moments.js";
 import { arrayClass, fillFrom, type Operand, readVector, type TensorLike, type VectorLike } from "./tensor.js";
 
@@ -45,7 +45,7 @@ export function step(old: Float64Array, batch: ArrayLike<number>, weight: number
 /** f64 values in an array of the class that the caller passed. */
 export function sameClass(values: Float64Array, like: VectorLike | null | undefined): TypedArray {
   const data = (like as { data?: unknown })?.data ?? like;
-  return data instanceof Float32Array ? new Float32Array(values) : values;
+  return data instanceof Float32Array ? oneNaN(values, new Float32Array(values.length)) : oneNaN(values);
 }
 
 /** Throws where training has too few values to have a deviation. */

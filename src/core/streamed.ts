@@ -1,5 +1,5 @@
 /** Averages of a statistic that comes step by step, between and over updates of the weights (streaming norm). */
-import { arraysF64, passingF64 } from "./memory.js";
+import { arraysF64, oneNaN, passingF64 } from "./memory.js";
 
 /** Two weights. */
 type Pair = readonly [number, number];
@@ -59,7 +59,7 @@ export function mix(
 
 /** Writes `from` into the arrays of `to`, which the state of the layer is made of. */
 export function commit(to: Stream, from: Stream): void {
-  to.short.set(from.short);
-  to.long.set(from.long);
+  to.short.set(oneNaN(from.short));
+  to.long.set(oneNaN(from.long));
   to.counts.set(from.counts);
 }

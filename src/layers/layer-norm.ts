@@ -1,9 +1,9 @@
-import { vectorOf } from "../core/channelwise.js";
 import { checkEps, fail, show } from "../core/errors.js";
 import { keepInput, Layer, Parameter, type Saved, savedInput } from "../core/layer.js";
 import type { DType } from "../core/memory.js";
 import { normalizeRows, normalizeRowsGrad, rowStatistics } from "../core/rows.js";
 import {
+  arrayClass,
   type Operand,
   readAlike,
   readTensor,
@@ -110,11 +110,12 @@ export function normRowsBackward(
   const { rows, n, shape } = rowsOf(method, x, options.normalizedShape);
   const weight = readVector(method, "weight", options.weight, n, "one for each normalized element");
   const dx = new Target(method, out, x, [x, gradient]);
+  const rounded = (sums: Float64Array) => ({ data: new (arrayClass(x.dtype))(sums), shape: [...shape] });
   const grads = normalizeRowsGrad(dx, gradient, x, { rows, n, weight, period: 1, centered }, saved);
   return {
     dx: dx.result,
-    dweight: options.weight ? vectorOf(grads.dweight, x.dtype, shape) : null,
-    dbias: options.bias ? vectorOf(grads.dbias, x.dtype, shape) : null,
+    dweight: options.weight ? rounded(grads.dweight) : null,
+    dbias: options.bias ? rounded(grads.dbias) : null,
   };
 }
 

@@ -12,7 +12,7 @@ import { checkCount, checkNumber, fail, show } from "../core/errors.js";
 import { geometryOf, type Layout, pooled } from "../core/geometry.js";
 import { applyGroups, byChannel, channelMoments, sumChannels } from "../core/grouped.js";
 import { keepInput, type Saved } from "../core/layer.js";
-import { type DType, keep, mapF64, passingF64 } from "../core/memory.js";
+import { type DType, keep, mapF64, oneNaN, passingF64 } from "../core/memory.js";
 import { emptyMoments, mergeInto, rstdOfVariance } from "../core/moments.js";
 import {
   Running,
@@ -75,7 +75,7 @@ function localMoments(method: string, x: TensorLike, layout: Layout | undefined)
   }
   const operand = readTensor(method, "x", x);
   const { count, mean, m2 } = channelMoments(operand, pooled(geometryOf(method, operand, layout)));
-  return { count: count[0], mean, m2 };
+  return { count: count[0], mean: oneNaN(mean), m2: oneNaN(m2) };
 }
 
 function mergeMoments(method: string, parts: readonly ChannelMoments[]): ChannelMoments {
@@ -89,7 +89,7 @@ function mergeMoments(method: string, parts: readonly ChannelMoments[]): Channel
     }
     for (let c = 0; c < mean.length; c++) mergeInto(merged, c, count, mean[c], m2[c]);
   }
-  return { count: merged.count[0] ?? 0, mean: merged.mean, m2: merged.m2 };
+  return { count: merged.count[0] ?? 0, mean: oneNaN(merged.mean), m2: oneNaN(merged.m2) };
 }
 
 /** y = (x − mean)·rstd·weight + bias on one shard. */
@@ -125,7 +125,7 @@ function localSums(method: string, dy: TensorLike, saved: ShardSaved): { sums: C
     const { x, dy: gradient, geometry: full } = readGradientArguments(method, dy, saved, undefined);
     const cells = cellGradSums(gradient, x, pooled(full), saved.mean);
     const [sumDy, sumDyx] = [sumChannels(cells.dy, channels), sumChannels(cells.dyx, channels)];
-    return { sums: { count: x.length / channels, dy: sumDy, dyx: sumDyx }, dtype: x.dtype };
+    return { sums: { count: x.length / channels, dy: oneNaN(sumDy), dyx: oneNaN(sumDyx) }, dtype: x.dtype };
   }
   if (emptyShape(dy) === null) {
     fail(method, `dy must have no rows, as the shard it belongs to, got ${show((dy as Tensor)?.shape)}`);
@@ -166,6 +166,8 @@ function mergeGradSums(method: string, parts: readonly ChannelGradSums[]): Chann
       merged.dyx[c] += dyx[c];
     }
   }
+  oneNaN(merged.dy);
+  oneNaN(merged.dyx);
   return merged;
 }
 

@@ -17,7 +17,7 @@ import { geometryOf, type Layout, pooled } from "../core/geometry.js";
 import { channelMoments, nextOf, sumChannels } from "../core/grouped.js";
 import { keepInput, type Saved, type StateEntry } from "../core/layer.js";
 import type { TypedArray } from "../core/memory.js";
-import { keep, mapF64, passingF64 } from "../core/memory.js";
+import { keep, mapF64, oneNaN, passingF64 } from "../core/memory.js";
 import { rstdOfVariance, varianceOf } from "../core/moments.js";
 import {
   arrayClass,
@@ -63,7 +63,7 @@ function statisticsOf(method: string, reference: TensorLike, layout: Layout | un
   const operand = readTensor(method, "reference", reference);
   const geometry = geometryOf(method, operand, layout, "reference");
   const moments = channelMoments(operand, pooled(geometry));
-  return { mean: moments.mean, variance: varianceOf(moments), numSamples: geometry.n };
+  return { mean: oneNaN(moments.mean), variance: oneNaN(varianceOf(moments)), numSamples: geometry.n };
 }
 
 function readReference(

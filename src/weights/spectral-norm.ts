@@ -11,7 +11,7 @@ import {
   type StateEntry,
   savedInput,
 } from "../core/layer.js";
-import { colScratch, copyF64, elementBytes, scratchF64, type TypedArray, withScratch } from "../core/memory.js";
+import { colScratch, copyF64, elementBytes, oneNaN, scratchF64, type TypedArray, withScratch } from "../core/memory.js";
 import { kernelsOf, LINEAR } from "../core/parts.js";
 import { normalValues, readSeed } from "../core/random.js";
 import { scaleWhole } from "../core/slices.js";
@@ -129,7 +129,8 @@ function direction(x: Float64Array, eps: number, dtype: Operand["dtype"]): Typed
   let sum = 0;
   for (const value of x) sum += square(value / unit);
   const length = Math.max(Math.sqrt(sum) * unit, eps);
-  return new (arrayClass(dtype))(x.map((value) => value / length));
+  const scaled = x.map((value) => value / length);
+  return oneNaN(scaled, new (arrayClass(dtype))(x.length));
 }
 
 function dot(x: ArrayLike<number>, y: ArrayLike<number>): number {
