@@ -12,7 +12,8 @@ export let secondSum: f64 = 0;
 
 /**
  * y[i] = P.at(x[i], u[i], w[i], b[i]; k0..k4) for i < n. Streams that the policy does not read may be 0.
- * y may be any of the streams.
+ * y may be any of the streams. Of NaN there is one kind in y: `seen` sums what is written, and where that is NaN, y is
+ * looked through.
  */
 export function map<T, P>(
   y: usize,
@@ -68,7 +69,7 @@ export function map<T, P>(
   if (v.anyTrue(v.isNaN<T>(seen))) oneNaN<T>(y, n);
 }
 
-/** Gives every NaN in a run of n elements the same bits. */
+/** Gives every NaN in a run of n elements the bits that `v.oneNaN` does. */
 export function oneNaN<T>(y: usize, n: i32): void {
   const end = y + v.wholeBytes<T>(n);
   for (; y < end; y += 16) v.store(y, v.oneNaN<T>(v.load(y)));
@@ -79,7 +80,10 @@ export function oneNaN<T>(y: usize, n: i32): void {
 /** Runs of at most this many elements are worth working on together; longer ones gain more from four vectors a round. */
 export const FEW: i32 = 64;
 
-/** `map` over `runs` runs of few elements, `step` bytes apart, with the same coefficients. */
+/**
+ * `map` over `runs` runs of few elements, `step` bytes apart, with the same coefficients. (A vector a round would wait for
+ * the sum of the last: `seen` has the bits of what is NaN.)
+ */
 export function mapRuns<T, P>(
   y: usize,
   x: usize,

@@ -76,7 +76,7 @@ export abstract class v {
     return a == a ? a : <T>NaN;
   }
 
-  /** Every NaN with the bits of JavaScript's. */
+  /** Every NaN with the bits of JavaScript's own: those that arithmetic gives it differ between processors and engines. */
   @inline
   static oneNaN<T>(a: v128): v128 {
     return v128.bitselect(a, v128.splat<T>(<T>NaN), v128.eq<T>(a, a));

@@ -13,7 +13,7 @@ import { v } from "../vec";
 /** Bytes of narrow rows that are worked on at a time: they stay in L1, and make a strip long enough. */
 const NARROW_BYTES: i32 = 8192;
 
-/** y[i, j] = P.at(x[i, j], u[i, j]; k0[j]..k4[j]) for `width` columns, a multiple of two vectors. */
+/** y[i, j] = P.at(x[i, j], u[i, j]; k0[j]..k4[j]) for `width` columns, a multiple of two vectors; `seen` as in loops.ts. */
 function mapTwos<T, P>(
   y: usize,
   x: usize,

@@ -112,7 +112,7 @@ export function checkGroups(method: string, numGroups: unknown, channels: number
   return groups;
 }
 
-/** Sums as a tensor of an element type, a vector unless there is a shape. */
+/** f64 values as a tensor of an element type, with one kind of NaN; a vector unless there is a shape. */
 export function vectorOf(values: Float64Array, dtype: DType, shape: readonly number[] = [values.length]): Tensor {
   return { data: oneNaN(values, new (arrayClass(dtype))(values.length)), shape: [...shape] };
 }

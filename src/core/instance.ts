@@ -56,7 +56,7 @@ export function kernelInstance(source: PartSource): Instance<Kernels> {
   if (made !== undefined) return made;
   const from = source();
   const module = from instanceof WebAssembly.Module ? from : new WebAssembly.Module(from);
-  // Not by the loader, which first calls turn to: the table of wrappers that it makes takes longer than compiling does.
+  // Not by the loader: the table of wrappers that it makes of all kernels would take longer than to compile them.
   const instance = byType(new WebAssembly.Instance(module, imports()).exports as unknown as Kernels);
   instances.set(source, instance);
   return instance;
