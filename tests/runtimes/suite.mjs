@@ -154,7 +154,8 @@ export function strayNaN(value, where = "result") {
     return at < 0 ? undefined : `${where}[${at}]`;
   }
   if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return undefined;
-  for (const [name, part] of Object.entries(value)) {
+  // The elements of a tensor in linear memory are no property of its own.
+  for (const [name, part] of Object.entries({ data: value.data, ...value })) {
     const found = strayNaN(part, `${where}.${name}`);
     if (found !== undefined) return found;
   }
