@@ -85,7 +85,7 @@ export function eachGradientOf_f64(
 /** y = x, rounded to T. */
 export function eachRound<T>(y: usize, x: usize, n: i32): void {
   const end = x + ((<usize>n) << 3);
-  for (; x < end; x += 16, y += 2 * sizeof<T>()) v.storeAs<T, f64>(y, v.oneNaN<f64>(v.load(x)), x + 8 == end ? 1 : 0);
+  for (; x < end; x += 16, y += 2 * sizeof<T>()) v.storeAs<T, f64>(y, v.load(x), x + 8 == end ? 1 : 0);
 }
 
 abstract class Rounded {

@@ -110,6 +110,7 @@ export function normRowsBackward(
   const { rows, n, shape } = rowsOf(method, x, options.normalizedShape);
   const weight = readVector(method, "weight", options.weight, n, "one for each normalized element");
   const dx = new Target(method, out, x, [x, gradient]);
+  // Of NaN the kernels have seen to.
   const rounded = (sums: Float64Array) => ({ data: new (arrayClass(x.dtype))(sums), shape: [...shape] });
   const grads = normalizeRowsGrad(dx, gradient, x, { rows, n, weight, period: 1, centered }, saved);
   return {

@@ -1,6 +1,7 @@
 /**
- * The script of the workers, which the build puts into worker.generated.ts. The first of a pool is its lead: it takes the calls, runs the methods as they are, on kernels that
- * share out their work, and answers. The others help it, and return when they are dismissed.
+ * The script of the workers, which the build puts into worker.generated.ts. The first of a pool is its lead: it takes the
+ * calls, runs the methods as they are, on kernels that share out their work, and answers. The others help it, and return
+ * when they are dismissed.
  */
 import { adoptInstance } from "../core/instance.js";
 import type { Kernels } from "../core/kernels.generated.js";

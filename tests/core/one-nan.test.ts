@@ -78,3 +78,21 @@ describe.each([
     }
   });
 });
+
+it.each([
+  { name: "layerNorm", forward: api.layerNormForward, backward: api.layerNormBackward },
+  { name: "rmsNorm", forward: api.rmsNormForward, backward: api.rmsNormBackward },
+])("$name gives no other NaN where rows are cut", ({ forward, backward }) => {
+  const [rows, n] = [3, 40001];
+  const values = (length: number, step: number) => Float64Array.from({ length }, (_, i) => Math.sin(step * i));
+  for (const which of ["x", "dy", "weight"] as const) {
+    const data = { x: values(rows * n, 1.1), dy: values(rows * n, 1.7), weight: values(n, 0.3) };
+    putOdd(data[which]);
+    data[which].set([Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY], 3);
+    const shape = [rows, n];
+    const options = { normalizedShape: n, weight: data.weight };
+    const { y, saved } = forward({ data: data.x, shape }, options);
+    expect(y.data.some(Number.isNaN)).toBe(which !== "dy");
+    expect(strayNaN([y, backward({ data: data.dy, shape }, saved)])).toBeUndefined();
+  }
+});

@@ -2,7 +2,8 @@
  * npm run digest -- [--write]
  *
  * Prints a SHA-256 for each method, of all that it gives for fixed inputs of many sizes, f32 and f64, from the heap and from
- * linear memory, and of what threads share out. --write keeps the list that every runtime must come to, after a change that changes bits on purpose.
+ * linear memory, and of what threads share out. --write keeps the list that every runtime must come to, after a change
+ * that changes bits on purpose.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import workerThreads from "node:worker_threads";
